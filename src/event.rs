@@ -1,0 +1,214 @@
+//! What happens, in the order it happens: the one type that travels between threads and leaves as
+//! JSON lines.
+//!
+//! Times named `t…` are seconds of audio since the start of the stream, written with three
+//! decimals. `wall_ms` (milliseconds since the start of the program) is added by live commands
+//! only, so that replayed audio gives identical bytes.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+
+/// Seconds of audio; written with millisecond precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Seconds(pub f64);
+
+impl Seconds {
+    /// The time of a sample of the 16 kHz stream.
+    pub fn of_sample(index: u64) -> Self {
+        Seconds(index as f64 / 16_000.0)
+    }
+}
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_f64(round_to(self.0, 1000.0))
+    }
+}
+
+/// `value` rounded to a multiple of `1 / scale`.
+pub(crate) fn round_to(value: f64, scale: f64) -> f64 {
+    (value * scale).round() / scale
+}
+
+fn two_decimals<S: Serializer>(value: &f32, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_f64(round_to(f64::from(*value), 100.0))
+}
+
+fn two_decimals_if_any<S: Serializer>(value: &Option<f32>, s: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => two_decimals(value, s),
+        None => s.serialize_none(),
+    }
+}
+
+/// One recognised word.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Word {
+    /// The word as it joins its neighbours: with its leading space, if any.
+    pub text: String,
+    /// Start.
+    pub t0: Seconds,
+    /// End.
+    pub t1: Seconds,
+    /// Mean probability of its tokens, 0 to 1.
+    #[serde(serialize_with = "two_decimals")]
+    pub p: f32,
+}
+
+/// What became of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionStatus {
+    /// Carried out.
+    Ok,
+    /// Tried and failed.
+    Failed,
+    /// Ended because it took too long.
+    TimedOut,
+    /// Reported, not carried out (replay without `--act`).
+    Skipped,
+}
+
+/// Why a stretch of audio is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// Audio came faster than it was taken.
+    Overrun,
+    /// The device went away.
+    DeviceLost,
+}
+
+/// What an audio device did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceState {
+    /// It went away or fell silent.
+    Lost,
+    /// It is back.
+    Recovered,
+}
+
+/// Everything hark reports.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// Somebody began to speak.
+    SpeechStart {
+        /// When.
+        t: Seconds,
+        /// Number of the utterance, from 1.
+        id: u64,
+    },
+    /// The caption as it stands: `stable` never changes, `volatile` may.
+    Partial {
+        /// Utterance.
+        id: u64,
+        /// Audio heard so far.
+        t: Seconds,
+        /// Committed text.
+        stable: String,
+        /// Text that may still change.
+        volatile: String,
+        /// Age of the newest sample when this was ready; live only.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lag_ms: Option<u64>,
+    },
+    /// Words that will not change any more.
+    Commit {
+        /// Utterance.
+        id: u64,
+        /// Audio heard so far.
+        t: Seconds,
+        /// The words.
+        words: Vec<Word>,
+    },
+    /// The utterance is over.
+    Final {
+        /// Utterance.
+        id: u64,
+        /// Start of the utterance.
+        t0: Seconds,
+        /// End of the utterance.
+        t1: Seconds,
+        /// Its text.
+        text: String,
+        /// Its words.
+        words: Vec<Word>,
+        /// What is to be said about it: `low_confidence`.
+        flags: Vec<String>,
+    },
+    /// A command was understood.
+    Command {
+        /// Utterance.
+        id: u64,
+        /// When it was understood, in audio time.
+        t: Seconds,
+        /// Name of the command.
+        name: String,
+        /// Values of its slots.
+        slots: BTreeMap<String, String>,
+        /// Quality of the match; 0 is perfect.
+        #[serde(serialize_with = "two_decimals")]
+        score: f32,
+        /// Distance to the best different command; absent when there is none.
+        #[serde(
+            skip_serializing_if = "Option::is_none",
+            serialize_with = "two_decimals_if_any"
+        )]
+        margin: Option<f32>,
+    },
+    /// Speech that is no command.
+    Rejected {
+        /// Utterance.
+        id: u64,
+        /// When it was decided, in audio time.
+        t: Seconds,
+        /// The nearest command, if any came near.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        best: Option<String>,
+        /// Its quality.
+        #[serde(
+            skip_serializing_if = "Option::is_none",
+            serialize_with = "two_decimals_if_any"
+        )]
+        score: Option<f32>,
+        /// Why: `no_match`, `below_threshold`, `ambiguous`.
+        reason: &'static str,
+    },
+    /// An action was carried out, or not.
+    Action {
+        /// Utterance.
+        id: u64,
+        /// Name of the command.
+        name: String,
+        /// How it ended.
+        status: ActionStatus,
+        /// What went wrong.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+        /// The beginning of what it wrote, if it wrote anything.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        output: Option<String>,
+        /// How long it took; live only.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ms: Option<u64>,
+    },
+    /// Audio that was lost.
+    Gap {
+        /// Start.
+        t0: Seconds,
+        /// End.
+        t1: Seconds,
+        /// Why.
+        reason: GapReason,
+    },
+    /// A device changed its state.
+    Device {
+        /// What happened.
+        state: DeviceState,
+        /// Its name.
+        name: String,
+    },
+}

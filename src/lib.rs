@@ -1,0 +1,21 @@
+//! hark: a private, offline voice assistant.
+//!
+//! Sound travels through the modules in this order:
+//!
+//! ```text
+//! audio ──▶ vad ──▶ dsp (mel) ──▶ whisper (encoder, decoder) ──▶ command ──▶ actions
+//!   └────────────── pipeline: the wiring, on the sample clock ─────────────┘
+//! ```
+//!
+//! * **One clock.** Time is the index of a 16 kHz sample; the stages never read the wall clock.
+//! * **One wiring.** [`pipeline`] connects the stages; the daemon adds threads and devices,
+//!   replay and the tests feed it directly.
+//! * **One engine.** [`kernels`] is the only module with intrinsics and `unsafe`; it picks its
+//!   code for the CPU at run time and is checked against a scalar reference.
+//!
+//! Modules import downward only: `error event` · `quant kernels dsp` · `format nn text` ·
+//! `vad whisper` · `audio command` · `config pipeline` · `daemon cli`; `models` stands beside
+//! `format`. `tests/tidy.rs` holds that.
+
+pub mod error;
+pub mod event;
