@@ -19,3 +19,5 @@
 
 pub mod error;
 pub mod event;
+
+pub mod dsp;
