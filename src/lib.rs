@@ -21,3 +21,4 @@ pub mod error;
 pub mod event;
 
 pub mod dsp;
+pub mod quant;
