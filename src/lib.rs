@@ -21,4 +21,6 @@ pub mod error;
 pub mod event;
 
 pub mod dsp;
+#[allow(unsafe_code)]
+pub mod kernels;
 pub mod quant;

@@ -1,0 +1,484 @@
+//! Weights and activations in the form the tiles read.
+//!
+//! A weight matrix `[n_out, n_in]` is cut into panels of as many outputs as a register tile has
+//! columns; within a panel the weights lie in the order the tile consumes them:
+//! `[panel][n_in][columns]` in f32, `[panel][n_in / group][columns][group]` in int8. The last panel
+//! is filled with zeros, and int8 rows are filled to a multiple of [`K_ALIGN`].
+
+use super::exec::Parts;
+use super::portable::Arith;
+use super::table::Tiles;
+use super::{Cpu, Exec, Level, SPLIT_ELEMENTS};
+
+/// int8 rows are padded with zeros to a multiple of this.
+const K_ALIGN: usize = 64;
+
+/// Buffers of int8 rows have room for a multiple of so many rows, so that a tile may read further
+/// than the last.
+pub(super) const ROW_ALIGN: usize = 32;
+
+/// Beyond this the int32 sums of the largest products could overflow.
+const MAX_N_IN: usize = 65_536;
+
+/// How a level wants its int8 activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RowFormat {
+    /// Signed bytes.
+    I8,
+    /// Bytes with zero point 128; the tile's sums are 128 · Σ weights too large.
+    U8,
+    /// Signed words.
+    I16,
+}
+
+impl RowFormat {
+    const fn bytes(self) -> usize {
+        match self {
+            RowFormat::I8 | RowFormat::U8 => 1,
+            RowFormat::I16 => 2,
+        }
+    }
+}
+
+/// Shape and formats of a level's int8 tile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct I8Layout {
+    /// Rows of a tile.
+    pub(super) rows: usize,
+    /// Columns of a tile: the width of a weight panel.
+    pub(super) columns: usize,
+    /// So many neighbours along n_in lie together in a panel; divides 64.
+    pub(super) group: usize,
+    /// How activations are stored.
+    pub(super) format: RowFormat,
+}
+
+/// One cache line, for alignment.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// Plain numbers for which all bytes are valid.
+pub(super) trait Number: Copy {}
+impl Number for f32 {}
+impl Number for u8 {}
+impl Number for i8 {}
+
+/// Zeroed numbers that begin on a cache line.
+pub(super) struct Aligned<T> {
+    lines: Vec<Line>,
+    len: usize,
+    _type: std::marker::PhantomData<T>,
+}
+
+impl<T: Number> Aligned<T> {
+    fn zeroed(len: usize) -> Self {
+        let n_lines = (len * size_of::<T>()).div_ceil(64);
+        Aligned {
+            lines: vec![Line([0; 64]); n_lines],
+            len,
+            _type: std::marker::PhantomData,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.lines.len() * 64
+    }
+}
+
+impl<T: Number> std::ops::Deref for Aligned<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: the lines hold at least `len` numbers, are aligned for any of them, and every
+        // bit pattern is a valid `Number`.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl<T: Number> std::ops::DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, and the borrow is unique.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+/// f32 weights `[n_out, n_in]`, packed for one level.
+pub struct PackedF32 {
+    level: Level,
+    columns: usize,
+    n_out: usize,
+    n_in: usize,
+    panels: Aligned<f32>,
+}
+
+impl PackedF32 {
+    /// Packs `w` `[n_out, n_in]`. Allocates.
+    pub fn new(cpu: Cpu, w: &[f32], n_out: usize, n_in: usize) -> Self {
+        assert_eq!(w.len(), n_out * n_in, "weights are not [n_out, n_in]");
+        let columns = cpu.table().f32_columns;
+        let mut panels = Aligned::zeroed(n_out.next_multiple_of(columns) * n_in);
+        for (row, values) in w.chunks_exact(n_in.max(1)).enumerate() {
+            let panel = &mut panels[row / columns * columns * n_in..];
+            for (k, &value) in values.iter().enumerate() {
+                panel[k * columns + row % columns] = value;
+            }
+        }
+        PackedF32 {
+            level: cpu.level(),
+            columns,
+            n_out,
+            n_in,
+            panels,
+        }
+    }
+
+    /// The number of outputs (rows of the matrix).
+    pub fn n_out(&self) -> usize {
+        self.n_out
+    }
+
+    /// The number of inputs (columns of the matrix).
+    pub fn n_in(&self) -> usize {
+        self.n_in
+    }
+
+    /// The memory held.
+    pub fn bytes(&self) -> usize {
+        self.panels.bytes()
+    }
+
+    /// Copies one row of the matrix to `out` `[n_in]`.
+    pub fn row(&self, row: usize, out: &mut [f32]) {
+        assert!(row < self.n_out && out.len() == self.n_in);
+        let panel = &self.panels[row / self.columns * self.columns * self.n_in..];
+        for (k, out) in out.iter_mut().enumerate() {
+            *out = panel[k * self.columns + row % self.columns];
+        }
+    }
+
+    pub(super) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// `[panel][n_in][columns]`.
+    pub(super) fn panels(&self) -> &[f32] {
+        &self.panels
+    }
+}
+
+/// int8 weights `[n_out, n_in]` with one scale per output, packed for one level.
+pub struct PackedI8 {
+    level: Level,
+    layout: I8Layout,
+    n_out: usize,
+    n_in: usize,
+    panels: Aligned<i8>,
+    /// Per output, filled with zeros to whole panels.
+    scales: Vec<f32>,
+    /// Per output what the tile's sums are too large by; filled to whole panels.
+    excess: Vec<i32>,
+}
+
+impl PackedI8 {
+    /// Quantises `w` `[n_out, n_in]` symmetrically per output (largest magnitude = 127) and packs
+    /// it. Allocates.
+    pub fn new(cpu: Cpu, w: &[f32], n_out: usize, n_in: usize) -> Self {
+        assert_eq!(w.len(), n_out * n_in, "weights are not [n_out, n_in]");
+        let mut packed = PackedI8::zeroed(cpu, n_out, n_in);
+        let mut quantized = vec![0_i8; n_in];
+        for (row, values) in w.chunks_exact(n_in.max(1)).enumerate() {
+            let (scale, inverse) = scale_of(largest_magnitude(values));
+            for (q, &value) in quantized.iter_mut().zip(values) {
+                *q = (value * inverse).round_ties_even() as i8;
+            }
+            packed.set_row(row, &quantized, scale);
+        }
+        packed
+    }
+
+    /// Packs rows that are quantised already: weight = `q` · `scale` of its row. Allocates.
+    pub fn from_i8(cpu: Cpu, q: &[i8], scale: &[f32], n_out: usize, n_in: usize) -> Self {
+        assert_eq!(q.len(), n_out * n_in, "weights are not [n_out, n_in]");
+        assert_eq!(scale.len(), n_out, "one scale per output");
+        let mut packed = PackedI8::zeroed(cpu, n_out, n_in);
+        for (row, (values, &scale)) in q.chunks_exact(n_in.max(1)).zip(scale).enumerate() {
+            packed.set_row(row, values, scale);
+        }
+        packed
+    }
+
+    fn zeroed(cpu: Cpu, n_out: usize, n_in: usize) -> Self {
+        assert!(n_in <= MAX_N_IN, "n_in {n_in} is too large for int32 sums");
+        let layout = cpu.table().i8;
+        let n_columns = n_out.next_multiple_of(layout.columns);
+        PackedI8 {
+            level: cpu.level(),
+            layout,
+            n_out,
+            n_in,
+            panels: Aligned::zeroed(n_columns * n_in.next_multiple_of(K_ALIGN)),
+            scales: vec![0.0; n_columns],
+            excess: vec![0; n_columns],
+        }
+    }
+
+    fn set_row(&mut self, row: usize, q: &[i8], scale: f32) {
+        for (k, &q) in q.iter().enumerate() {
+            let at = self.index(row, k);
+            self.panels[at] = q;
+        }
+        self.scales[row] = scale;
+        if self.layout.format == RowFormat::U8 {
+            self.excess[row] = 128 * q.iter().map(|&q| i32::from(q)).sum::<i32>();
+        }
+    }
+
+    fn index(&self, row: usize, k: usize) -> usize {
+        let I8Layout { columns, group, .. } = self.layout;
+        let panel = row / columns * columns * self.k_padded();
+        panel + (k / group * columns + row % columns) * group + k % group
+    }
+
+    /// The number of outputs (rows of the matrix).
+    pub fn n_out(&self) -> usize {
+        self.n_out
+    }
+
+    /// The number of inputs (columns of the matrix).
+    pub fn n_in(&self) -> usize {
+        self.n_in
+    }
+
+    /// The memory held.
+    pub fn bytes(&self) -> usize {
+        self.panels.bytes() + self.scales.len() * 8
+    }
+
+    /// Writes one row of the matrix, as f32, to `out` `[n_in]`.
+    pub fn dequantize_row(&self, row: usize, out: &mut [f32]) {
+        assert!(row < self.n_out && out.len() == self.n_in);
+        for (k, out) in out.iter_mut().enumerate() {
+            *out = f32::from(self.panels[self.index(row, k)]) * self.scales[row];
+        }
+    }
+
+    pub(super) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// `[panel][k_padded / group][columns][group]`.
+    pub(super) fn panels(&self) -> &[i8] {
+        &self.panels
+    }
+
+    /// n_in with padding.
+    pub(super) fn k_padded(&self) -> usize {
+        self.n_in.next_multiple_of(K_ALIGN)
+    }
+
+    /// Per output, for whole panels.
+    pub(super) fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+
+    /// Per output what the tile's sums are too large by, for whole panels.
+    pub(super) fn excess(&self) -> &[i32] {
+        &self.excess
+    }
+}
+
+/// Activations `[n, n_in]` in int8 with one scale per row, in the form of the level that
+/// quantised them. A buffer to be used again and again.
+pub struct QuantizedRows {
+    level: Level,
+    n: usize,
+    n_in: usize,
+    row_bytes: usize,
+    data: Aligned<u8>,
+    scales: Vec<f32>,
+}
+
+impl QuantizedRows {
+    /// Room for `n_rows` rows of `n_in`. Allocates.
+    pub fn with_capacity(n_rows: usize, n_in: usize) -> Self {
+        let largest = n_in.next_multiple_of(K_ALIGN) * RowFormat::I16.bytes();
+        QuantizedRows {
+            level: Level::Scalar,
+            n: 0,
+            n_in: 0,
+            row_bytes: 0,
+            data: Aligned::zeroed(n_rows.next_multiple_of(ROW_ALIGN) * largest),
+            scales: Vec::with_capacity(n_rows),
+        }
+    }
+
+    /// Quantises `x` `[n, n_in]`: the largest magnitude of a row becomes 127. A row with NaN or
+    /// infinity yields NaN later. Allocates only if the capacity is exceeded.
+    pub fn quantize(&mut self, exec: &Exec, x: &[f32], n_in: usize) {
+        assert!(
+            n_in > 0 && x.len().is_multiple_of(n_in),
+            "x is not [n, n_in]"
+        );
+        let table = exec.cpu().table();
+        self.level = exec.cpu().level();
+        self.n = x.len() / n_in;
+        self.n_in = n_in;
+        self.row_bytes = n_in.next_multiple_of(K_ALIGN) * table.i8.format.bytes();
+        self.scales.clear();
+        self.scales.resize(self.n, 0.0);
+        let needed = self.n.next_multiple_of(ROW_ALIGN) * self.row_bytes;
+        if needed > self.data.len() {
+            self.data = Aligned::zeroed(needed);
+        }
+        let row_bytes = self.row_bytes;
+        let (data, scales) = (Parts::new(&mut self.data), Parts::new(&mut self.scales));
+        exec.for_each_chunk(self.n, SPLIT_ELEMENTS / n_in, |range| {
+            // SAFETY: the chunks are disjoint.
+            let (data, scales) = unsafe {
+                let bytes = range.start * row_bytes..range.end * row_bytes;
+                (data.part(bytes), scales.part(range.clone()))
+            };
+            let x = x[range.start * n_in..range.end * n_in].chunks_exact(n_in);
+            for ((row, scale), x) in data.chunks_exact_mut(row_bytes).zip(scales).zip(x) {
+                // SAFETY: the table belongs to a level of this machine.
+                *scale = unsafe { (table.quantize_row)(x, row) };
+            }
+        });
+    }
+
+    /// The number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.n
+    }
+
+    /// The length of a row.
+    pub fn n_in(&self) -> usize {
+        self.n_in
+    }
+
+    pub(super) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Rows of `row_bytes` bytes in the level's format; behind the last there is room up to a
+    /// multiple of [`ROW_ALIGN`].
+    pub(super) fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// Bytes from one row to the next.
+    pub(super) fn row_bytes(&self) -> usize {
+        self.row_bytes
+    }
+
+    /// Per row: activation = q · scale.
+    pub(super) fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+}
+
+/// The largest magnitude; not finite if an element is not. (Magnitudes order like their bits,
+/// with NaN on top.)
+#[inline(always)]
+fn largest_magnitude(x: &[f32]) -> f32 {
+    f32::from_bits(
+        x.iter()
+            .fold(0, |largest, v| largest.max(v.to_bits() & 0x7fff_ffff)),
+    )
+}
+
+/// The scale that makes `largest` 127, and its inverse; zero for a row of zeros.
+#[inline(always)]
+fn scale_of(largest: f32) -> (f32, f32) {
+    if largest < 1e-30 {
+        (0.0, 0.0)
+    } else {
+        (largest / 127.0, 127.0 / largest)
+    }
+}
+
+/// Quantises one row into the level's format and returns its scale.
+#[inline(always)]
+pub(super) fn quantize_row<L: Tiles + Arith>(x: &[f32], out: &mut [u8]) -> f32 {
+    /// Adding this rounds to an integer, which then is in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    let (scale, inverse) = scale_of(largest_magnitude(x));
+    match L::I8.format {
+        RowFormat::I8 => {
+            for (out, &x) in out.iter_mut().zip(x) {
+                *out = (x * inverse + ROUND).to_bits() as u8;
+            }
+        }
+        RowFormat::U8 => {
+            for (out, &x) in out.iter_mut().zip(x) {
+                *out = ((x * inverse + ROUND).to_bits() as u8) ^ 0x80;
+            }
+        }
+        RowFormat::I16 => {
+            for (out, &x) in out.as_chunks_mut::<2>().0.iter_mut().zip(x) {
+                *out = ((x * inverse + ROUND).to_bits() as u16).to_le_bytes();
+            }
+        }
+    }
+    scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ramp(n: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 37) % 101) as f32 - 50.0).collect()
+    }
+
+    #[test]
+    fn rows_come_back() {
+        for cpu in Cpu::available() {
+            for (n_out, n_in) in [(1, 1), (5, 7), (33, 65), (64, 64), (65, 130)] {
+                let w = ramp(n_out * n_in);
+                let f32s = PackedF32::new(cpu, &w, n_out, n_in);
+                let i8s = PackedI8::new(cpu, &w, n_out, n_in);
+                let mut row = vec![f32::NAN; n_in];
+                for (i, expected) in w.chunks_exact(n_in).enumerate() {
+                    f32s.row(i, &mut row);
+                    assert_eq!(row, expected);
+                    i8s.dequantize_row(i, &mut row);
+                    let step = largest_magnitude(expected) / 127.0;
+                    assert!(
+                        row.iter()
+                            .zip(expected)
+                            .all(|(a, b)| (a - b).abs() <= step * 0.5001)
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn all_levels_quantise_alike() {
+        let x = ramp(3 * 77);
+        for cpu in Cpu::available() {
+            let mut rows = QuantizedRows::with_capacity(1, 1);
+            rows.quantize(&Exec::new(cpu, 1), &x, 77);
+            for (i, expected) in x.chunks_exact(77).enumerate() {
+                let (scale, inverse) = scale_of(largest_magnitude(expected));
+                assert_eq!(rows.scales()[i], scale);
+                for (k, &value) in expected.iter().enumerate() {
+                    let bytes = &rows.data()[i * rows.row_bytes()..];
+                    let q = match cpu.table().i8.format {
+                        RowFormat::I8 => i32::from(bytes[k] as i8),
+                        RowFormat::U8 => i32::from(bytes[k]) - 128,
+                        RowFormat::I16 => {
+                            i32::from(i16::from_le_bytes([bytes[2 * k], bytes[2 * k + 1]]))
+                        }
+                    };
+                    assert_eq!(
+                        q,
+                        (value * inverse).round_ties_even() as i32,
+                        "{cpu:?} {i} {k}"
+                    );
+                }
+            }
+        }
+    }
+}
