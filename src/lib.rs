@@ -24,3 +24,5 @@ pub mod dsp;
 #[allow(unsafe_code)]
 pub mod kernels;
 pub mod quant;
+
+pub mod format;

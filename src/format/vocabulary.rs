@@ -1,0 +1,213 @@
+//! The text tokens of a model, from the files that lie beside it.
+//!
+//! What enters: `tokenizer.json` (Hugging Face), `vocab.json` (a map of token to id),
+//! `vocabulary.json` (a list) or `vocabulary.txt` (one token a line), in this order. What leaves:
+//! the raw bytes of every token below `<|endoftext|>`, in id order. Those files write a token's
+//! bytes as printable characters, GPT-2's `bytes_to_unicode`; [`ByteTable`] is the way back.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::FormatError;
+
+/// The first token that is no text; all below it are.
+pub(super) const END_OF_TEXT: &str = "<|endoftext|>";
+/// No vocabulary file is larger; the real ones have 2 to 4 MB.
+pub(super) const LIMIT_BYTES: u64 = 64 << 20;
+
+/// A parser for one kind of file.
+type Parse = fn(&str) -> Result<Tokens, String>;
+
+const FILES: [(&str, Parse); 4] = [
+    ("tokenizer.json", tokenizer_json),
+    ("vocab.json", map_json),
+    ("vocabulary.json", list_json),
+    ("vocabulary.txt", lines),
+];
+
+/// Tokens as the files write them, with their ids.
+struct Tokens {
+    ids: HashMap<String, usize>,
+    end_of_text: Option<usize>,
+}
+
+/// The words of the model at `model`, looked up in the same folder.
+pub(super) fn beside(model: &Path, n_vocab: usize) -> Result<Vec<Vec<u8>>, FormatError> {
+    let folder = model.parent().unwrap_or(Path::new(""));
+    for (name, parse) in FILES {
+        let path = folder.join(name);
+        let Some(text) = read_text(&path, LIMIT_BYTES)? else {
+            continue;
+        };
+        return parse(&text)
+            .and_then(|tokens| words(tokens, n_vocab))
+            .map_err(|what| FormatError::Vocabulary { path, what });
+    }
+    Err(FormatError::NoVocabulary(model.to_owned()))
+}
+
+/// The text of a file beside the model; none when there is no such file.
+pub(super) fn read_text(path: &Path, limit_bytes: u64) -> Result<Option<String>, FormatError> {
+    let io = |source| FormatError::Io {
+        path: PathBuf::from(path),
+        tensor: String::new(),
+        source,
+    };
+    let metadata = match path.metadata() {
+        Ok(metadata) if metadata.is_file() => metadata,
+        Ok(_) => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(error)),
+    };
+    if metadata.len() > limit_bytes {
+        return Err(FormatError::Vocabulary {
+            path: path.to_owned(),
+            what: format!("{} bytes are too many", metadata.len()),
+        });
+    }
+    std::fs::read_to_string(path).map(Some).map_err(io)
+}
+
+fn tokenizer_json(text: &str) -> Result<Tokens, String> {
+    #[derive(Deserialize)]
+    struct File {
+        model: Model,
+        #[serde(default)]
+        added_tokens: Vec<Added>,
+    }
+    #[derive(Deserialize)]
+    struct Model {
+        vocab: HashMap<String, usize>,
+    }
+    #[derive(Deserialize)]
+    struct Added {
+        id: usize,
+        content: String,
+    }
+    let file: File = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let ids = file.model.vocab;
+    let added = file.added_tokens.iter().find(|t| t.content == END_OF_TEXT);
+    let end_of_text = added
+        .map(|t| t.id)
+        .or_else(|| ids.get(END_OF_TEXT).copied());
+    Ok(Tokens { ids, end_of_text })
+}
+
+fn map_json(text: &str) -> Result<Tokens, String> {
+    let ids: HashMap<String, usize> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let end_of_text = ids.get(END_OF_TEXT).copied();
+    Ok(Tokens { ids, end_of_text })
+}
+
+fn list_json(text: &str) -> Result<Tokens, String> {
+    let list: Vec<String> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    Ok(numbered(list.into_iter()))
+}
+
+fn lines(text: &str) -> Result<Tokens, String> {
+    // Split at line feeds alone: other line ends are tokens' own characters.
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    Ok(numbered(text.split('\n').map(str::to_owned)))
+}
+
+fn numbered(list: impl Iterator<Item = String>) -> Tokens {
+    let ids: HashMap<String, usize> = list.enumerate().map(|(id, token)| (token, id)).collect();
+    let end_of_text = ids.get(END_OF_TEXT).copied();
+    Tokens { ids, end_of_text }
+}
+
+/// The raw bytes of the text tokens in id order. An id without a token gives no bytes.
+fn words(tokens: Tokens, n_vocab: usize) -> Result<Vec<Vec<u8>>, String> {
+    let n = tokens
+        .end_of_text
+        .ok_or_else(|| format!("it has no token {END_OF_TEXT}"))?;
+    if n >= n_vocab {
+        return Err(format!(
+            "it has {n} text tokens, the model {n_vocab} in all"
+        ));
+    }
+    let table = ByteTable::new();
+    let mut words = vec![Vec::new(); n];
+    for (token, id) in &tokens.ids {
+        if let Some(word) = words.get_mut(*id) {
+            *word = table
+                .bytes(token)
+                .ok_or_else(|| format!("token {id} ({token:?}) is not written as bytes"))?;
+        }
+    }
+    Ok(words)
+}
+
+/// GPT-2's printable characters for bytes: printable Latin-1 stands for itself, the other bytes
+/// in rising order for U+0100 onwards (`bytes_to_unicode` in OpenAI's GPT-2 `encoder.py`).
+struct ByteTable {
+    bytes: HashMap<char, u8>,
+}
+
+impl ByteTable {
+    fn new() -> ByteTable {
+        let mut next = '\u{100}'..;
+        let mut bytes = HashMap::with_capacity(256);
+        for byte in 0..=255_u8 {
+            let is_itself = matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+            let character = if is_itself {
+                Some(char::from(byte))
+            } else {
+                next.next()
+            };
+            bytes.extend(character.map(|c| (c, byte)));
+        }
+        ByteTable { bytes }
+    }
+
+    fn bytes(&self, token: &str) -> Option<Vec<u8>> {
+        token.chars().map(|c| self.bytes.get(&c).copied()).collect()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_lead_back_to_bytes() {
+        let table = ByteTable::new();
+        assert_eq!(table.bytes.len(), 256);
+        assert_eq!(table.bytes("Ġaé").unwrap(), [b' ', b'a', 0xe9]);
+        assert_eq!(table.bytes("ĀġĢ").unwrap(), [0, 0x7f, 0x80]);
+        assert_eq!(table.bytes("場"), None);
+    }
+
+    #[test]
+    fn every_kind_of_file_gives_the_same_words() {
+        let expected = vec![b"!".to_vec(), b" a".to_vec(), Vec::new()];
+        let added = r#"{"added_tokens":[{"id":3,"content":"<|endoftext|>"}],
+            "model":{"vocab":{"Ġa":1,"!":0,"":2}}}"#;
+        let map = r#"{"Ġa":1,"!":0,"":2,"<|endoftext|>":3,"<|en|>":4}"#;
+        let list = r#"["!","Ġa","","<|endoftext|>","<|en|>"]"#;
+        let text = "!\nĠa\n\n<|endoftext|>\n<|en|>\n";
+        for tokens in [
+            tokenizer_json(added),
+            map_json(map),
+            list_json(list),
+            lines(text),
+        ] {
+            assert_eq!(words(tokens.unwrap(), 9).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn unfit_vocabularies_are_errors() {
+        assert!(
+            words(lines("a\nb").unwrap(), 9)
+                .unwrap_err()
+                .contains("endoftext")
+        );
+        assert!(words(lines("a\nb\n<|endoftext|>").unwrap(), 2).is_err());
+        assert!(words(lines("場\n<|endoftext|>").unwrap(), 9).is_err());
+        assert!(tokenizer_json("{\"model\":").is_err());
+    }
+}
