@@ -26,3 +26,4 @@ pub mod kernels;
 pub mod quant;
 
 pub mod format;
+pub mod models;
