@@ -27,3 +27,5 @@ pub mod quant;
 
 pub mod format;
 pub mod models;
+pub mod nn;
+pub mod text;

@@ -1,0 +1,13 @@
+//! Layers: weights bound to the kernels that multiply them.
+//!
+//! What enters are activations, row-major `[n, n_state]`; what leaves is the same. Layers own their
+//! packed weights and nothing else; buffers belong to the caller, so that one model serves several
+//! states and nothing is allocated after load.
+
+mod kv_cache;
+mod linear;
+mod norm;
+
+pub use kv_cache::KvCache;
+pub use linear::{Compute, Linear, Output, Weights};
+pub use norm::LayerNorm;
