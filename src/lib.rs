@@ -29,3 +29,5 @@ pub mod format;
 pub mod models;
 pub mod nn;
 pub mod text;
+
+pub mod vad;

@@ -1,0 +1,566 @@
+//! Cuts a stream of samples into utterances.
+//!
+//! Enters: samples in pieces of any length. Leaves: for each utterance its start, its audio
+//! (pre-roll first) as it comes in, and its end, all on the sample clock. The pieces depend on
+//! the samples alone, not on how they were split. Memory is bounded by the pre-roll; nothing is
+//! allocated after construction.
+
+use super::endpoint::{Edge, EndCause, EndpointConfig, Endpointer, max_candidate_samples};
+use super::silero::Vad;
+use super::{WINDOW_SAMPLES, samples_from_ms};
+use crate::kernels::Cpu;
+
+/// Quiet windows the detector hears in a row before it is left alone, so that its state has
+/// settled on silence (about a second).
+const SETTLE_WINDOWS: u32 = 32;
+
+/// A window at or above this probability may be speech: utterances begin with soft or distant
+/// words that the detector doubts, and that belong to what follows.
+const HINT: f32 = 0.1;
+
+/// Windows without a hint that separate what was hinted at from what follows (about a quarter of a
+/// second).
+const HINT_GAP_WINDOWS: u32 = 8;
+
+/// How far before the first certain speech a hint may lie.
+const HINT_REACH_MS: u32 = 1_500;
+
+/// How utterances are found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SegmenterConfig {
+    /// When an utterance begins and ends.
+    pub endpoint: EndpointConfig,
+    /// Windows whose power lies below this level, in decibels relative to a full-scale square
+    /// wave, are silence without asking the detector; none: it is always asked.
+    pub gate_dbfs: Option<f32>,
+}
+
+impl Default for SegmenterConfig {
+    fn default() -> Self {
+        SegmenterConfig {
+            endpoint: EndpointConfig::default(),
+            gate_dbfs: Some(-80.0),
+        }
+    }
+}
+
+/// What the segmenter says, in this order for each utterance: one `Start`, `Audio` without gaps,
+/// one `End`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Piece<'a> {
+    /// An utterance starts.
+    Start {
+        /// The first sample of its audio: the beginning of the pre-roll.
+        at_sample: u64,
+        /// The first sample of the first window of speech.
+        speech_at_sample: u64,
+    },
+    /// The next samples of the utterance.
+    Audio {
+        /// The first of them.
+        at_sample: u64,
+        /// The samples.
+        samples: &'a [f32],
+    },
+    /// The utterance has ended; its audio went on to the sample at which that was decided.
+    End {
+        /// The sample after its last window of speech.
+        at_sample: u64,
+        /// Why it ended.
+        cause: EndCause,
+    },
+}
+
+/// Detector, endpointer and pre-roll of one stream.
+pub struct Segmenter {
+    vad: Vad,
+    endpointer: Endpointer,
+    gate: Gate,
+    /// Samples of the window not yet complete.
+    window: [f32; WINDOW_SAMPLES],
+    n_filled: usize,
+    history: History,
+    /// The last probability of speech.
+    probability: f32,
+}
+
+impl Segmenter {
+    /// A segmenter at sample 0 that has heard nothing.
+    pub fn new(cpu: Cpu, config: SegmenterConfig) -> Self {
+        let pre_roll_samples = samples_from_ms(config.endpoint.pre_roll_ms);
+        let candidate_samples = max_candidate_samples(config.endpoint.min_speech_ms);
+        Segmenter {
+            vad: Vad::new(cpu),
+            endpointer: Endpointer::new(config.endpoint),
+            gate: Gate::new(config.gate_dbfs),
+            window: [0.0; WINDOW_SAMPLES],
+            n_filled: 0,
+            history: History::new(pre_roll_samples, candidate_samples),
+            probability: 0.0,
+        }
+    }
+
+    /// Takes `samples` and hands `sink` what they bring to light.
+    pub fn push(&mut self, mut samples: &[f32], sink: &mut dyn FnMut(Piece<'_>)) {
+        while !samples.is_empty() {
+            let n = samples.len().min(WINDOW_SAMPLES - self.n_filled);
+            self.window[self.n_filled..self.n_filled + n].copy_from_slice(&samples[..n]);
+            self.n_filled += n;
+            samples = &samples[n..];
+            if self.n_filled == WINDOW_SAMPLES {
+                self.judge_window(sink);
+                self.n_filled = 0;
+            }
+        }
+    }
+
+    /// Ends the audio: judges the last, incomplete window with silence after it and ends the
+    /// utterance, if there is one. The clock then stands at the sample after the last one.
+    pub fn flush(&mut self, sink: &mut dyn FnMut(Piece<'_>)) {
+        let end = self.now_samples();
+        if self.n_filled > 0 {
+            self.window[self.n_filled..].fill(0.0);
+            self.judge_window(sink);
+        }
+        if let Some(Edge::End { at_sample, cause }) = self.endpointer.flush() {
+            sink(Piece::End {
+                at_sample: at_sample.min(end),
+                cause,
+            });
+        }
+        self.reset(end);
+    }
+
+    /// `n_samples` were lost: ends the utterance, if there is one, and moves the clock on.
+    pub fn gap(&mut self, n_samples: u64, sink: &mut dyn FnMut(Piece<'_>)) {
+        self.flush(sink);
+        self.reset(self.now_samples() + n_samples);
+    }
+
+    /// Forgets everything heard; the next sample is number `at_sample`.
+    pub fn reset(&mut self, at_sample: u64) {
+        self.vad.reset();
+        self.endpointer.reset(at_sample);
+        self.gate.n_quiet = 0;
+        self.history.restart(at_sample);
+        self.n_filled = 0;
+        self.probability = 0.0;
+    }
+
+    /// Samples taken so far, lost ones included: the number of the next sample.
+    pub fn now_samples(&self) -> u64 {
+        self.endpointer.now_samples() + self.n_filled as u64
+    }
+
+    /// The probability of speech in the last complete window.
+    pub fn probability(&self) -> f32 {
+        self.probability
+    }
+
+    /// Whether an utterance has started and not ended.
+    pub fn is_speaking(&self) -> bool {
+        self.endpointer.is_speaking()
+    }
+
+    /// How long the present utterance has been silent; 0 while it speaks, and between utterances.
+    pub fn silence_ms(&self) -> u64 {
+        self.endpointer.silence_ms()
+    }
+
+    /// Changes the silence that ends the present utterance, see
+    /// [`Endpointer::set_min_silence_ms`].
+    pub fn set_min_silence_ms(&mut self, ms: u32) {
+        self.endpointer.set_min_silence_ms(ms);
+    }
+
+    /// Judges the window, of which the first `n_filled` samples are real.
+    fn judge_window(&mut self, sink: &mut dyn FnMut(Piece<'_>)) {
+        let at_sample = self.endpointer.now_samples();
+        self.probability = self.gate.judge(&self.window, &mut self.vad);
+        let samples = &self.window[..self.n_filled];
+        let was_speaking = self.endpointer.is_speaking();
+        let edge = self.endpointer.push(self.probability);
+        if was_speaking {
+            sink(Piece::Audio { at_sample, samples });
+        } else {
+            self.history.push(samples, self.probability);
+        }
+        match edge {
+            Some(Edge::Start {
+                at_sample: speech_at_sample,
+            }) => {
+                let (at_sample, samples) = self.history.since(speech_at_sample);
+                sink(Piece::Start {
+                    at_sample,
+                    speech_at_sample,
+                });
+                sink(Piece::Audio { at_sample, samples });
+            }
+            Some(Edge::End {
+                at_sample: end,
+                cause,
+            }) => {
+                // The last window may be shorter than the endpointer believes.
+                let end = end.min(at_sample + samples.len() as u64);
+                sink(Piece::End {
+                    at_sample: end,
+                    cause,
+                });
+                // What was said belongs to one utterance only.
+                self.history.restart(self.endpointer.now_samples());
+            }
+            None => {}
+        }
+    }
+}
+
+/// Judges windows by their power before it troubles the detector.
+struct Gate {
+    /// Mean square below which a window is quiet.
+    threshold: f32,
+    /// Quiet windows in a row.
+    n_quiet: u32,
+}
+
+impl Gate {
+    fn new(gate_dbfs: Option<f32>) -> Self {
+        let threshold = gate_dbfs.map_or(0.0, |db| 10_f32.powf(db / 10.0));
+        Gate {
+            threshold,
+            n_quiet: 0,
+        }
+    }
+
+    /// The probability that `window` holds speech. After speech the detector hears the silence
+    /// until its state has settled; only then is it left out.
+    fn judge(&mut self, window: &[f32; WINDOW_SAMPLES], vad: &mut Vad) -> f32 {
+        let power = window.iter().map(|x| x * x).sum::<f32>() / WINDOW_SAMPLES as f32;
+        if power < self.threshold {
+            self.n_quiet = self.n_quiet.saturating_add(1);
+        } else {
+            self.n_quiet = 0;
+        }
+        if self.n_quiet > SETTLE_WINDOWS {
+            vad.skip(window);
+            0.0
+        } else {
+            vad.push(window)
+        }
+    }
+}
+
+/// The latest samples before an utterance is known to have started.
+struct History {
+    samples: Vec<f32>,
+    /// The number of the sample after the last.
+    end: u64,
+    pre_roll_samples: u64,
+    /// Where windows that may be speech began.
+    hinted_from: Option<u64>,
+    /// Windows since the last of them.
+    n_unhinted: u32,
+    /// Samples that are kept in any case; the buffer holds twice that, so that moving them to its
+    /// front is rare.
+    n_kept: usize,
+}
+
+impl History {
+    /// Speech is known at most `candidate_samples` after its beginning.
+    fn new(pre_roll_samples: u64, candidate_samples: u64) -> Self {
+        let reach_samples = candidate_samples + samples_from_ms(HINT_REACH_MS);
+        let n_kept = (pre_roll_samples + reach_samples) as usize + WINDOW_SAMPLES;
+        History {
+            samples: Vec::with_capacity(2 * n_kept),
+            end: 0,
+            pre_roll_samples,
+            hinted_from: None,
+            n_unhinted: 0,
+            n_kept,
+        }
+    }
+
+    fn push(&mut self, samples: &[f32], probability: f32) {
+        if probability >= HINT {
+            self.hinted_from.get_or_insert(self.end);
+            self.n_unhinted = 0;
+        } else {
+            self.n_unhinted += 1;
+            if self.n_unhinted > HINT_GAP_WINDOWS {
+                self.hinted_from = None;
+            }
+        }
+        if self.samples.len() + samples.len() > 2 * self.n_kept {
+            self.samples.drain(..self.samples.len() - self.n_kept);
+        }
+        self.samples.extend_from_slice(samples);
+        self.end += samples.len() as u64;
+    }
+
+    /// The audio from the pre-roll before `speech_at_sample` on, or before the hints that led up to
+    /// it, as far as it is there, and the number of its first sample.
+    fn since(&self, speech_at_sample: u64) -> (u64, &[f32]) {
+        let oldest = self.end - self.samples.len() as u64;
+        let earliest = speech_at_sample.saturating_sub(samples_from_ms(HINT_REACH_MS));
+        let hinted_from = self.hinted_from.unwrap_or(speech_at_sample).max(earliest);
+        let begin = speech_at_sample
+            .min(hinted_from)
+            .saturating_sub(self.pre_roll_samples)
+            .max(oldest);
+        (begin, &self.samples[(begin - oldest) as usize..])
+    }
+
+    /// Forgets all; the next sample is number `at_sample`.
+    fn restart(&mut self, at_sample: u64) {
+        self.samples.clear();
+        self.hinted_from = None;
+        self.n_unhinted = 0;
+        self.end = at_sample;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dsp::golden;
+
+    /// An owned copy of a piece, consecutive audio joined.
+    #[derive(Clone, Debug, PartialEq)]
+    enum Said {
+        Start(u64, u64),
+        Audio(u64, Vec<f32>),
+        End(u64, EndCause),
+    }
+
+    fn note(said: &mut Vec<Said>, piece: Piece<'_>) {
+        match piece {
+            Piece::Start {
+                at_sample,
+                speech_at_sample,
+            } => {
+                said.push(Said::Start(at_sample, speech_at_sample));
+            }
+            Piece::Audio { at_sample, samples } => match said.last_mut() {
+                Some(Said::Audio(begin, audio)) => {
+                    assert_eq!(*begin + audio.len() as u64, at_sample, "audio has a gap");
+                    audio.extend_from_slice(samples);
+                }
+                _ => said.push(Said::Audio(at_sample, samples.to_vec())),
+            },
+            Piece::End { at_sample, cause } => said.push(Said::End(at_sample, cause)),
+        }
+    }
+
+    fn segment(config: SegmenterConfig, samples: &[f32], lengths: &[usize]) -> Vec<Said> {
+        let mut segmenter = Segmenter::new(Cpu::detect(), config);
+        let mut said = Vec::new();
+        let (mut rest, mut lengths) = (samples, lengths.iter().cycle());
+        while !rest.is_empty() {
+            let n = lengths.next().map_or(rest.len(), |&n| n.min(rest.len()));
+            segmenter.push(&rest[..n], &mut |piece| note(&mut said, piece));
+            rest = &rest[n..];
+        }
+        segmenter.flush(&mut |piece| note(&mut said, piece));
+        assert_eq!(segmenter.now_samples(), samples.len() as u64);
+        said
+    }
+
+    /// Two utterances with two seconds of digital silence before, between and after.
+    fn conversation() -> Vec<f32> {
+        let silence = vec![0.0; 32_000];
+        let (a, b) = (golden::speech_a(), golden::speech_b());
+        [&silence[..], &a, &silence, &b, &silence].concat()
+    }
+
+    /// Start and end of each utterance; checks that its audio is that of `samples`.
+    fn utterances(said: &[Said], samples: &[f32]) -> Vec<(u64, u64)> {
+        assert_eq!(said.len() % 3, 0, "{said:?}");
+        let mut found = Vec::new();
+        for utterance in said.chunks_exact(3) {
+            let [
+                Said::Start(start, speech),
+                Said::Audio(begin, audio),
+                Said::End(end, _),
+            ] = utterance
+            else {
+                panic!("out of order: {utterance:?}")
+            };
+            let begin = *begin as usize;
+            assert_eq!(*start, begin as u64);
+            assert!(start <= speech && *end <= (begin + audio.len()) as u64);
+            assert!(
+                audio[..] == samples[begin..begin + audio.len()],
+                "other audio"
+            );
+            found.push((*start, *end));
+        }
+        found
+    }
+
+    #[test]
+    fn finds_both_utterances_with_their_pre_roll() {
+        let samples = conversation();
+        let said = segment(SegmenterConfig::default(), &samples, &[]);
+        let found = utterances(&said, &samples);
+        assert_eq!(found.len(), 2, "{found:?}");
+        let n_a = golden::speech_a().len() as u64;
+        let (first, second) = (found[0], found[1]);
+        assert!(
+            first.0 >= 32_000 - 8000 && first.0 < 32_000 + 8000,
+            "{found:?}"
+        );
+        assert!(
+            first.1 > 32_000 + n_a / 2 && first.1 < 32_000 + n_a + 8000,
+            "{found:?}"
+        );
+        assert!(second.0 >= 64_000 + n_a - 8000, "{found:?}");
+        for piece in &said {
+            if let Said::Start(at, speech) = piece {
+                let longest = 8000 + samples_from_ms(HINT_REACH_MS);
+                assert!((8000..=longest).contains(&(speech - at)), "{at} {speech}");
+            }
+        }
+    }
+
+    #[test]
+    fn hints_reach_back_over_short_gaps_only() {
+        let window = [0.0; WINDOW_SAMPLES];
+        let begin = |probabilities: &[f32]| {
+            let mut history = History::new(1024, 1536);
+            for &p in probabilities {
+                history.push(&window, p);
+            }
+            let speech_at = (probabilities.len() - 1) * WINDOW_SAMPLES;
+            let (at, samples) = history.since(speech_at as u64);
+            assert_eq!(
+                at as usize + samples.len(),
+                probabilities.len() * WINDOW_SAMPLES
+            );
+            (speech_at - 1024 - at as usize) / WINDOW_SAMPLES
+        };
+        let with_hint = |n_before: usize, gap: usize| {
+            [vec![0.0; n_before], vec![0.2], vec![0.0; gap], vec![0.9]].concat()
+        };
+        assert_eq!(begin(&with_hint(40, 0)), 1);
+        assert_eq!(begin(&with_hint(40, 8)), 9);
+        assert_eq!(begin(&with_hint(40, 9)), 0);
+        // A hum all the time reaches back as far as anything may.
+        assert_eq!(begin(&[0.2; 200]), 24_000 / WINDOW_SAMPLES);
+    }
+
+    #[test]
+    fn the_gate_changes_no_edge() {
+        let samples = conversation();
+        let ungated = SegmenterConfig {
+            gate_dbfs: None,
+            ..SegmenterConfig::default()
+        };
+        let expected = segment(ungated, &samples, &[]);
+        assert_eq!(segment(SegmenterConfig::default(), &samples, &[]), expected);
+    }
+
+    #[test]
+    fn the_gate_spares_the_detector_in_digital_silence_only() {
+        let (mut gate, mut vad) = (Gate::new(Some(-80.0)), Vad::new(Cpu::detect()));
+        let (silence, hum) = ([0.0; WINDOW_SAMPLES], [0.001; WINDOW_SAMPLES]);
+        assert!(gate.judge(&hum, &mut vad) > 0.0);
+        for _ in 0..SETTLE_WINDOWS {
+            assert!(gate.judge(&silence, &mut vad) > 0.0);
+        }
+        assert_eq!(gate.judge(&silence, &mut vad), 0.0);
+        let mut off = Gate::new(None);
+        for _ in 0..3 * SETTLE_WINDOWS {
+            assert!(off.judge(&silence, &mut vad) > 0.0);
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_audio_ends_the_utterance() {
+        let speech = golden::speech_a();
+        let samples = &speech[..33_333];
+        let said = segment(SegmenterConfig::default(), samples, &[]);
+        let found = utterances(&said, samples);
+        assert_eq!(found.len(), 1);
+        assert!(matches!(
+            said.last(),
+            Some(Said::End(_, EndCause::EndOfAudio))
+        ));
+        let Said::Audio(begin, audio) = &said[1] else {
+            panic!("no audio")
+        };
+        assert_eq!(*begin as usize + audio.len(), samples.len());
+    }
+
+    #[test]
+    fn a_gap_ends_the_utterance_and_moves_the_clock() {
+        let speech = golden::speech_a();
+        let mut segmenter = Segmenter::new(Cpu::detect(), SegmenterConfig::default());
+        let mut said = Vec::new();
+        segmenter.push(&speech[..33_000], &mut |piece| note(&mut said, piece));
+        segmenter.gap(1000, &mut |piece| note(&mut said, piece));
+        assert!(matches!(
+            said.last(),
+            Some(Said::End(_, EndCause::EndOfAudio))
+        ));
+        assert_eq!(segmenter.now_samples(), 34_000);
+        assert!(!segmenter.is_speaking());
+        said.clear();
+        segmenter.push(&speech, &mut |piece| note(&mut said, piece));
+        let Some(Said::Start(at_sample, _)) = said.first() else {
+            panic!("{said:?}")
+        };
+        assert!(*at_sample >= 34_000, "pre-roll reaches across the gap");
+    }
+
+    #[test]
+    fn a_long_utterance_is_cut_without_loss() {
+        let endpoint = EndpointConfig {
+            max_speech_ms: 1500,
+            ..EndpointConfig::default()
+        };
+        let config = SegmenterConfig {
+            endpoint,
+            ..SegmenterConfig::default()
+        };
+        let samples = conversation();
+        let found = utterances(&segment(config, &samples, &[]), &samples);
+        assert!(found.len() >= 4, "{found:?}");
+        assert!(
+            (found.iter()).all(|(start, end)| {
+                end - start <= 24_000 + 512 + samples_from_ms(HINT_REACH_MS)
+            }),
+            "{found:?}"
+        );
+        assert!(
+            found.windows(2).all(|pair| pair[0].1 <= pair[1].0),
+            "overlap: {found:?}"
+        );
+    }
+
+    #[test]
+    fn history_keeps_the_latest_and_never_grows() {
+        let mut history = History::new(100, 50);
+        let capacity = history.samples.capacity();
+        let numbers: Vec<f32> = (0..100_000).map(|i| i as f32).collect();
+        for chunk in numbers.chunks(WINDOW_SAMPLES) {
+            history.push(chunk, 0.0);
+            let speech = history.end.saturating_sub(50);
+            let (begin, samples) = history.since(speech);
+            assert_eq!(begin, speech.saturating_sub(100));
+            assert_eq!(samples[0], begin as f32);
+            assert_eq!(begin + samples.len() as u64, history.end);
+        }
+        assert_eq!(history.samples.capacity(), capacity);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn any_split_gives_the_same(lengths in prop::collection::vec(1_usize..3000, 1..6)) {
+            let samples = conversation();
+            let whole = segment(SegmenterConfig::default(), &samples, &[]);
+            prop_assert_eq!(segment(SegmenterConfig::default(), &samples, &lengths), whole);
+        }
+    }
+}
