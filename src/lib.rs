@@ -31,3 +31,4 @@ pub mod nn;
 pub mod text;
 
 pub mod vad;
+pub mod whisper;

@@ -1,0 +1,253 @@
+//! The audio encoder: mel columns in, one vector for every 20 ms out.
+//!
+//! Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak Supervision", section 2.2:
+//! two convolutions of width 3 (the second of stride 2) with GELU, sinusoidal positions, pre-norm
+//! transformer blocks, a final layer norm. Weights are shared; an [`EncoderState`] holds every
+//! buffer of one stream, so that encoding allocates nothing.
+//!
+//! A window may be shorter than 30 s: then only its real frames are computed, and each of them
+//! attends also to the keys and values that silence would have left at the later positions (see
+//! [`super::silence`]).
+
+use crate::format::{FormatError, WhisperDims};
+use crate::kernels::{self, Attention, Exec, Mask, QuantizedRows};
+use crate::nn::{KvCache, LayerNorm, Linear, Output};
+
+use super::load::Loader;
+use super::silence::Silence;
+
+struct Block {
+    attn_ln: LayerNorm,
+    /// Query, key and value side by side, `[3 * n_state, n_state]`.
+    qkv: Linear,
+    out: Linear,
+    mlp_ln: LayerNorm,
+    mlp_0: Linear,
+    mlp_2: Linear,
+}
+
+/// The weights.
+pub struct Encoder {
+    conv1: Linear,
+    conv2: Linear,
+    /// `[n_audio_ctx, n_state]`
+    positions: Vec<f32>,
+    blocks: Vec<Block>,
+    ln_post: LayerNorm,
+    n_mels: usize,
+    n_state: usize,
+    n_head: usize,
+    n_ctx: usize,
+}
+
+/// The buffers of one stream.
+pub struct EncoderState {
+    /// Mel columns with one empty column at each end, `[2 * n_ctx + 2, n_mels]`.
+    mel: Vec<f32>,
+    /// Output of the first convolution with one empty row at each end, `[2 * n_ctx + 2, n_state]`.
+    conv: Vec<f32>,
+    /// Neighbouring frames side by side, or the hidden layer of the MLP.
+    wide: Vec<f32>,
+    /// `[n_ctx, n_state]`: the residual stream, afterwards the result.
+    x: Vec<f32>,
+    /// `[n_ctx, n_state]`: normalised input of a sub-layer, queries, attention output.
+    h: Vec<f32>,
+    q: Vec<f32>,
+    /// `[n_ctx, 3 * n_state]`
+    qkv: Vec<f32>,
+    kv: KvCache<f32>,
+    rows: QuantizedRows,
+    n_frames: usize,
+}
+
+impl EncoderState {
+    /// Buffers for windows of up to `n_audio_ctx` frames.
+    pub fn new(dims: &WhisperDims) -> Self {
+        let (n, d) = (dims.n_audio_ctx, dims.n_audio_state);
+        let wide = (2 * n * 3 * dims.n_mels).max(n * 4 * d);
+        EncoderState {
+            mel: vec![0.0; (2 * n + 2) * dims.n_mels],
+            conv: vec![0.0; (2 * n + 2) * d],
+            wide: vec![0.0; wide],
+            x: vec![0.0; n * d],
+            h: vec![0.0; n * d],
+            q: vec![0.0; n * d],
+            qkv: vec![0.0; n * 3 * d],
+            kv: KvCache::new(dims.n_audio_head, d / dims.n_audio_head, n),
+            rows: QuantizedRows::with_capacity(n, 4 * d),
+            n_frames: 0,
+        }
+    }
+
+    /// The encoded window, `[n_frames, n_state]`.
+    pub fn output(&self) -> &[f32] {
+        &self.x[..self.x.len() / self.kv.capacity() * self.n_frames]
+    }
+
+    /// Number of frames (20 ms each) of the encoded window.
+    pub fn n_frames(&self) -> usize {
+        self.n_frames
+    }
+}
+
+impl Encoder {
+    pub(super) fn load(loader: &mut Loader<'_>, dims: &WhisperDims) -> Result<Self, FormatError> {
+        let d = dims.n_audio_state;
+        let blocks = (0..dims.n_audio_layer).map(|i| {
+            let p = format!("encoder.blocks.{i}");
+            Ok(Block {
+                attn_ln: loader.layer_norm(&format!("{p}.attn_ln"))?,
+                qkv: loader.stacked(&format!("{p}.attn"), &["query", "key", "value"], d)?,
+                out: loader.linear(&format!("{p}.attn.out"), d, d)?,
+                mlp_ln: loader.layer_norm(&format!("{p}.mlp_ln"))?,
+                mlp_0: loader.linear(&format!("{p}.mlp.0"), 4 * d, d)?,
+                mlp_2: loader.linear(&format!("{p}.mlp.2"), d, 4 * d)?,
+            })
+        });
+        Ok(Encoder {
+            blocks: blocks.collect::<Result<_, FormatError>>()?,
+            conv1: loader.convolution("encoder.conv1", d, dims.n_mels)?,
+            conv2: loader.convolution("encoder.conv2", d, d)?,
+            positions: loader.floats("encoder.positional_embedding")?,
+            ln_post: loader.layer_norm("encoder.ln_post")?,
+            n_mels: dims.n_mels,
+            n_state: d,
+            n_head: dims.n_audio_head,
+            n_ctx: dims.n_audio_ctx,
+        })
+    }
+
+    /// Memory held by the packed weights.
+    pub fn bytes(&self) -> usize {
+        let linear = |l: &Linear| l.weights().bytes();
+        let block =
+            |b: &Block| linear(&b.qkv) + linear(&b.out) + linear(&b.mlp_0) + linear(&b.mlp_2);
+        linear(&self.conv1)
+            + linear(&self.conv2)
+            + self.positions.len() * 4
+            + self.blocks.iter().map(block).sum::<usize>()
+    }
+
+    /// Encodes normalised mel columns, `[2 * n_frames, n_mels]`, into `state.output()`.
+    ///
+    /// With `silence`, positions from `n_frames` on are attended to as silence; without it the
+    /// window is all there is, and must be `n_audio_ctx` frames long to be what the model knows.
+    /// `observe` sees the output of the front (0), of every block (1…) and the result (last).
+    pub fn forward(
+        &self,
+        exec: &Exec,
+        mel: &[f32],
+        silence: Option<&Silence>,
+        state: &mut EncoderState,
+        observe: &mut dyn FnMut(Stage<'_>),
+    ) {
+        let n = mel.len() / self.n_mels / 2;
+        assert!(
+            n <= self.n_ctx && mel.len() == 2 * n * self.n_mels,
+            "an even number of columns"
+        );
+        state.n_frames = n;
+        if n == 0 {
+            return;
+        }
+        self.front(exec, mel, state);
+        let d = self.n_state;
+        observe(Stage::Front(&state.x[..n * d]));
+        for (i, block) in self.blocks.iter().enumerate() {
+            self.attend(exec, block, silence.map(|s| s.layer(i)), state);
+            observe(Stage::Keys(i, &state.qkv[..n * 3 * d]));
+            let (x, h) = (&mut state.x[..n * d], &mut state.h[..n * d]);
+            let wide = &mut state.wide[..n * 4 * d];
+            block.mlp_ln.forward(exec, x, h);
+            block
+                .mlp_0
+                .forward(exec, h, &mut state.rows, Output::Gelu, wide);
+            block
+                .mlp_2
+                .forward(exec, wide, &mut state.rows, Output::Residual, x);
+            observe(Stage::Block(i, x));
+        }
+        state.h[..n * d].copy_from_slice(&state.x[..n * d]);
+        self.ln_post
+            .forward(exec, &state.h[..n * d], &mut state.x[..n * d]);
+    }
+
+    /// Convolutions and positions: mel columns to `state.x`.
+    fn front(&self, exec: &Exec, mel: &[f32], state: &mut EncoderState) {
+        let (n, d, m) = (state.n_frames, self.n_state, self.n_mels);
+        state.mel[m..m + mel.len()].copy_from_slice(mel);
+        state.mel[m + mel.len()..][..m].fill(0.0);
+        let wide = &mut state.wide[..2 * n * 3 * m];
+        for (t, row) in wide.chunks_exact_mut(3 * m).enumerate() {
+            row.copy_from_slice(&state.mel[t * m..(t + 3) * m]);
+        }
+        let conv = &mut state.conv[d..(2 * n + 1) * d];
+        self.conv1
+            .forward(exec, wide, &mut state.rows, Output::Gelu, conv);
+        state.conv[(2 * n + 1) * d..][..d].fill(0.0);
+        let wide = &mut state.wide[..n * 3 * d];
+        for (t, row) in wide.chunks_exact_mut(3 * d).enumerate() {
+            row.copy_from_slice(&state.conv[2 * t * d..(2 * t + 3) * d]);
+        }
+        let x = &mut state.x[..n * d];
+        self.conv2
+            .forward(exec, wide, &mut state.rows, Output::Gelu, x);
+        for (x, p) in x.iter_mut().zip(&self.positions) {
+            *x += p;
+        }
+    }
+
+    /// The attention half of a block, residual included.
+    fn attend(
+        &self,
+        exec: &Exec,
+        block: &Block,
+        silence: Option<&KvCache<f32>>,
+        state: &mut EncoderState,
+    ) {
+        let (n, d) = (state.n_frames, self.n_state);
+        let (x, h, q) = (
+            &mut state.x[..n * d],
+            &mut state.h[..n * d],
+            &mut state.q[..n * d],
+        );
+        let qkv = &mut state.qkv[..n * 3 * d];
+        block.attn_ln.forward(exec, x, h);
+        block
+            .qkv
+            .forward(exec, h, &mut state.rows, Output::Plain, qkv);
+        for (q, row) in q.chunks_exact_mut(d).zip(qkv.chunks_exact(3 * d)) {
+            q.copy_from_slice(&row[..d]);
+        }
+        state.kv.store(exec, (qkv, 3 * d), (d, 2 * d), 0);
+        let real = state.kv.part(0..n);
+        let d_head = d / self.n_head;
+        let with_silence = silence.map(|s| [state.kv.part(0..n), s.part(n..self.n_ctx)]);
+        let parts = with_silence
+            .as_ref()
+            .map_or(std::slice::from_ref(&real), |p| &p[..]);
+        let attention = Attention {
+            q,
+            n_q: n,
+            n_head: self.n_head,
+            d_head,
+            scale: (d_head as f32).powf(-0.5),
+            parts,
+            mask: Mask::None,
+        };
+        kernels::attention(exec, &attention, h);
+        block
+            .out
+            .forward(exec, h, &mut state.rows, Output::Residual, x);
+    }
+}
+
+/// What [`Encoder::forward`] shows to its observer.
+pub enum Stage<'a> {
+    /// The residual stream after the convolutions and positions, `[n_frames, n_state]`.
+    Front(&'a [f32]),
+    /// Queries, keys and values of a block, `[n_frames, 3 * n_state]`.
+    Keys(usize, &'a [f32]),
+    /// The residual stream after a block, `[n_frames, n_state]`.
+    Block(usize, &'a [f32]),
+}

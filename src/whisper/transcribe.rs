@@ -1,0 +1,489 @@
+//! A stream of samples to segments: windows of up to 30 s, one after the other.
+//!
+//! Memory is bounded by one window, whatever the length of the stream. The mel floor follows the
+//! loudest column heard so far; for a single window that is the reference's global floor.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crate::dsp::{self, HOP_SAMPLES, MelStream};
+use crate::event::Word;
+use crate::kernels::Exec;
+use crate::text::language_from;
+
+use super::align::Aligner;
+use super::decode::{Hypothesis, WindowDecoder, argmax};
+use super::decoder::{Audio, Cross};
+use super::encoder::EncoderState;
+use super::rules::Rules;
+use super::segments::{self, Span};
+use super::{Model, Options, Segment, Task, Timestamps, WhisperError, Window, WordTimes};
+
+/// Mel columns of a second.
+const COLUMNS_PER_SECOND: usize = 100;
+/// Silent columns really encoded behind a short window.
+const TAIL_COLUMNS: usize = 100;
+/// What is shorter than this at the end of a stream is not decoded.
+const MIN_COLUMNS: usize = 5;
+/// A window that ended early is taken up again only if it has moved on by this much, and if this
+/// much of the rest is within [`LOUD_RANGE`] of its loudest column.
+const MIN_ADVANCE_COLUMNS: usize = 50;
+const MIN_LOUD_COLUMNS: usize = 75;
+/// Text with fewer tokens than one in this many loud columns, over at least this much speech, is
+/// doubted: speakers make three to five a second.
+const MAX_COLUMNS_PER_TOKEN: usize = 75;
+const MIN_SPARSE_COLUMNS: usize = 200;
+/// Powers of ten below the loudest column in which speech lies.
+const LOUD_RANGE: f32 = 2.0;
+/// Log-mel power of digital silence: log10 of the floor 1e-10.
+const SILENT_COLUMN: f32 = -10.0;
+
+/// What transcribing has taken so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Windows encoded.
+    pub windows: usize,
+    /// Tokens decoded, second tries excluded.
+    pub tokens: usize,
+    /// Milliseconds of the mel spectrogram.
+    pub mel_ms: f64,
+    /// Milliseconds of the encoder and the keys and values it leaves for the decoder.
+    pub encode_ms: f64,
+    /// Milliseconds of the decoder.
+    pub decode_ms: f64,
+}
+
+/// Transcribes one stream; owns every buffer it needs.
+pub struct Transcriber {
+    model: Arc<Model>,
+    options: Options,
+    /// The language's token; none before it is known, and for English-only models.
+    language: Option<u32>,
+    mel: MelStream,
+    /// Raw mel columns from `seek` on.
+    columns: Vec<f32>,
+    /// Column at which the next window begins.
+    seek: usize,
+    n_samples: usize,
+    /// Loudest column value so far.
+    loudest: f32,
+    normalised: Vec<f32>,
+    encoder: EncoderState,
+    cross: Cross,
+    decoder: WindowDecoder,
+    aligner: Option<Aligner>,
+    spans: Vec<Span>,
+    prompt: Vec<u32>,
+    abort: Arc<AtomicBool>,
+    stats: Stats,
+}
+
+impl Transcriber {
+    /// Sets up a stream.
+    ///
+    /// # Errors
+    /// If the language is unknown, or is not one the model knows.
+    pub fn new(model: Arc<Model>, options: Options) -> Result<Self, WhisperError> {
+        let language = language_token(&model, &options)?;
+        // Now rather than inside the pool, where waiting for it could wait for itself.
+        model.silence();
+        let dims = model.dims();
+        let rules = Rules::new(model.tokenizer(), options.timestamps);
+        let aligner = (options.words == WordTimes::On).then(|| Aligner::new(&model));
+        Ok(Transcriber {
+            language,
+            mel: MelStream::new(dims.n_mels),
+            columns: Vec::with_capacity(3 * dims.n_audio_ctx * dims.n_mels),
+            seek: 0,
+            n_samples: 0,
+            loudest: f32::NEG_INFINITY,
+            normalised: vec![0.0; 2 * dims.n_audio_ctx * dims.n_mels],
+            encoder: EncoderState::new(dims),
+            cross: model.decoder().new_cross(),
+            decoder: WindowDecoder::new(&model, rules),
+            aligner,
+            spans: Vec::new(),
+            prompt: Vec::new(),
+            abort: Arc::default(),
+            stats: Stats::default(),
+            model,
+            options,
+        })
+    }
+
+    /// When `abort` becomes true, decoding ends as soon as it can with what it has.
+    pub fn set_abort(&mut self, abort: Arc<AtomicBool>) {
+        self.abort = abort;
+    }
+
+    /// The code of the language, given or detected; none before the first window.
+    pub fn language(&self) -> Option<&'static str> {
+        if !self.model.tokenizer().is_multilingual() {
+            return Some("en");
+        }
+        self.language
+            .and_then(|token| self.model.tokenizer().language_code(token))
+    }
+
+    /// What it has taken since the transcriber was made.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Forgets the stream; the next sample is the first of another one. A language that was
+    /// detected is detected again.
+    pub fn reset(&mut self) {
+        self.mel.reset();
+        self.columns.clear();
+        self.seek = 0;
+        self.n_samples = 0;
+        self.loudest = f32::NEG_INFINITY;
+        if self.options.language.is_none() {
+            self.language = None;
+        }
+    }
+
+    /// Takes more samples; whole windows are decoded as they fill.
+    pub fn push(&mut self, samples: &[f32], sink: &mut dyn FnMut(Segment)) {
+        // A slice at a time, so that columns never pile up beyond a window.
+        for chunk in samples.chunks(self.window_columns() * HOP_SAMPLES) {
+            self.n_samples += chunk.len();
+            self.add_columns(chunk);
+            while self.columns.len() >= self.window_columns() * self.model.dims().n_mels
+                && !self.abort.load(Ordering::Relaxed)
+            {
+                self.window(self.window_columns(), sink);
+            }
+        }
+    }
+
+    /// The stream has ended: decodes what is left.
+    pub fn finish(&mut self, sink: &mut dyn FnMut(Segment)) {
+        let n_columns = self.n_samples / HOP_SAMPLES;
+        // The last columns look half a window ahead, into silence.
+        self.add_columns(&[0.0; 4 * HOP_SAMPLES]);
+        let n_mels = self.model.dims().n_mels;
+        self.columns
+            .truncate(n_columns.saturating_sub(self.seek) * n_mels + 2 * n_mels);
+        while self.seek + MIN_COLUMNS <= n_columns && !self.abort.load(Ordering::Relaxed) {
+            self.window((n_columns - self.seek).min(self.window_columns()), sink);
+        }
+    }
+
+    /// One utterance from its start to its end.
+    pub fn utterance(&mut self, samples: &[f32]) -> Vec<Segment> {
+        let mut segments = Vec::new();
+        self.reset();
+        self.push(samples, &mut |segment| segments.push(segment));
+        self.finish(&mut |segment| segments.push(segment));
+        segments
+    }
+
+    fn window_columns(&self) -> usize {
+        2 * self.model.dims().n_audio_ctx
+    }
+
+    fn add_columns(&mut self, samples: &[f32]) {
+        let start = Instant::now();
+        let n = self.columns.len();
+        self.mel.push(samples, &mut self.columns);
+        let max = self.columns[n..]
+            .iter()
+            .copied()
+            .fold(f32::NEG_INFINITY, f32::max);
+        self.loudest = self.loudest.max(max);
+        self.stats.mel_ms += ms_since(start);
+    }
+
+    /// Decodes the window of `n_columns` real columns at `seek` and moves on.
+    fn window(&mut self, n_columns: usize, sink: &mut dyn FnMut(Segment)) {
+        let exec = self.model.exec().clone();
+        // All of it inside the pool: entering once a window costs nothing.
+        let (hypothesis, advance) = exec.run(|| {
+            let text = self.text(&exec, n_columns);
+            self.split(text, n_columns)
+        });
+        let t0 = self.seek as f64 / COLUMNS_PER_SECOND as f64;
+        self.seek += advance;
+        let n = (advance * self.model.dims().n_mels).min(self.columns.len());
+        self.columns.drain(..n);
+        if let Some(hypothesis) = hypothesis {
+            let words = self.words(&exec, &hypothesis, n_columns / 2, t0);
+            self.emit(&hypothesis, words, t0, sink);
+        }
+    }
+
+    /// The text of the window. One that is not believed, or says little for much speech, is decoded
+    /// once more with the other padding before chance is tried: what went wrong may be the silence.
+    fn text(&mut self, exec: &Exec, n_columns: usize) -> Hypothesis {
+        self.encode(exec, n_columns, self.options.window);
+        self.detect_language(exec);
+        let n_temperatures = self.options.thresholds.temperatures.len();
+        if n_columns + TAIL_COLUMNS >= self.window_columns() {
+            return self.decode(n_temperatures);
+        }
+        let text = self.decode(1.min(n_temperatures));
+        let doubted = self.options.thresholds.needs_retry(&text);
+        let sparse = self.is_sparse(&text, n_columns);
+        if self.abort.load(Ordering::Relaxed) || !(doubted || sparse) {
+            return text;
+        }
+        let other = match self.options.window {
+            Window::Short => Window::Full,
+            Window::Full => Window::Short,
+        };
+        log::debug!("second try: other padding, {other:?}");
+        self.encode(exec, n_columns, other);
+        self.decode(n_temperatures)
+    }
+
+    /// Whether a text is too short for the speech in the window.
+    fn is_sparse(&self, text: &Hypothesis, n_columns: usize) -> bool {
+        let eot = self.model.tokenizer().special().eot;
+        let n_spoken = text.tokens.iter().filter(|t| **t < eot).count();
+        let n_loud = self.n_loud_columns(0..n_columns);
+        n_loud >= MIN_SPARSE_COLUMNS && n_spoken * MAX_COLUMNS_PER_TOKEN < n_loud
+    }
+
+    /// Columns of a stretch of the window that are loud enough to be speech.
+    fn n_loud_columns(&self, stretch: Range<usize>) -> usize {
+        let columns = self.columns.chunks_exact(self.model.dims().n_mels);
+        let level = |column: &[f32]| column.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let of_window = columns.take(stretch.end);
+        let loudest = (of_window.clone().map(level)).fold(f32::NEG_INFINITY, f32::max);
+        of_window
+            .skip(stretch.start)
+            .filter(|column| level(column) > loudest - LOUD_RANGE)
+            .count()
+    }
+
+    /// Encodes the window and computes the decoder's keys and values of it.
+    fn encode(&mut self, exec: &Exec, n_columns: usize, window: Window) {
+        let start = Instant::now();
+        let n_mels = self.model.dims().n_mels;
+        let n_encoded = match window {
+            Window::Full => self.window_columns(),
+            Window::Short => (n_columns + TAIL_COLUMNS)
+                .next_multiple_of(2)
+                .min(self.window_columns()),
+        };
+        let mel = &mut self.normalised[..n_encoded * n_mels];
+        let n_real = self.columns.len().min(mel.len());
+        dsp::normalise(&self.columns[..n_real], self.loudest, &mut mel[..n_real]);
+        let floor = (SILENT_COLUMN.max(self.loudest - 8.0) + 4.0) / 4.0;
+        mel[n_real..].fill(floor);
+        let whole = n_encoded == 2 * self.model.dims().n_audio_ctx;
+        let silence = (!whole).then(|| self.model.silence());
+        self.model
+            .encoder()
+            .forward(exec, mel, silence, &mut self.encoder, &mut |_| {});
+        self.model
+            .decoder()
+            .cross(exec, self.encoder.output(), &mut self.cross);
+        self.stats.windows += 1;
+        self.stats.encode_ms += ms_since(start);
+    }
+
+    /// The likeliest language after the start of transcript, if it is not known yet.
+    fn detect_language(&mut self, exec: &Exec) {
+        if self.language.is_some() || !self.model.tokenizer().is_multilingual() {
+            return;
+        }
+        let special = self.model.tokenizer().special();
+        let first = special.language_begin as usize;
+        let audio = audio(&self.model, &self.cross);
+        let state = &mut self.decoder.state;
+        state.truncate(0);
+        let logits = self
+            .model
+            .decoder()
+            .forward(exec, &[special.sot], audio, state, 1);
+        let best = argmax(&logits[first..first + special.n_languages as usize]);
+        self.language = Some((first + best) as u32);
+    }
+
+    /// Decodes the encoded window at the first `n_temperatures`.
+    fn decode(&mut self, n_temperatures: usize) -> Hypothesis {
+        let start = Instant::now();
+        let n_before_sot = self.build_prompt();
+        let audio = audio(&self.model, &self.cross);
+        let thresholds = &self.options.thresholds;
+        let prompt = (&self.prompt[..], n_before_sot);
+        let thresholds = (thresholds, &thresholds.temperatures[..n_temperatures]);
+        let text = self
+            .decoder
+            .decode(&self.model, audio, prompt, thresholds, &self.abort)
+            .clone();
+        self.stats.tokens += text.tokens.len() + 1;
+        self.stats.decode_ms += ms_since(start);
+        text
+    }
+
+    /// Divides the text of a window into `self.spans`, unless the window is silent, and says how
+    /// many columns to advance.
+    fn split(&mut self, text: Hypothesis, n_columns: usize) -> (Option<Hypothesis>, usize) {
+        if self.options.thresholds.is_silence(&text) {
+            return (None, n_columns);
+        }
+        let begin = self.model.tokenizer().special().timestamp_begin;
+        let duration_s = n_columns as f64 / COLUMNS_PER_SECOND as f64;
+        let next_s = segments::split(&text.tokens, begin, duration_s, &mut self.spans);
+        let next = (next_s * COLUMNS_PER_SECOND as f64).round() as usize;
+        // A window that would not move on is over, and none begins beyond the audio.
+        let advance = if next == 0 {
+            n_columns
+        } else {
+            next.min(n_columns)
+        };
+        let advance = self.unless_cut_short(&text, n_columns, advance);
+        (Some(text), advance)
+    }
+
+    /// A text that ends although much is still said (after a chapter's title, say) is taken up
+    /// again where it ended, instead of passing over the rest of the window.
+    fn unless_cut_short(&self, text: &Hypothesis, n_columns: usize, advance: usize) -> usize {
+        let begin = self.model.tokenizer().special().timestamp_begin;
+        let Some(last) = text.tokens.last().filter(|t| **t > begin) else {
+            return advance;
+        };
+        let end = 2 * (last - begin) as usize;
+        if advance < n_columns || end < MIN_ADVANCE_COLUMNS || end >= n_columns {
+            return advance;
+        }
+        if self.n_loud_columns(end..n_columns) < MIN_LOUD_COLUMNS {
+            return advance;
+        }
+        end
+    }
+
+    /// Earlier text, start of transcript, language and task; returns the length of the first part.
+    fn build_prompt(&mut self) -> usize {
+        let tokenizer = self.model.tokenizer();
+        let special = tokenizer.special();
+        self.prompt.clear();
+        if !self.options.prompt.is_empty() {
+            let text = tokenizer.encode(&format!(" {}", self.options.prompt.trim()));
+            let most = self.model.dims().n_text_ctx / 2 - 1;
+            self.prompt.push(special.sot_prev);
+            self.prompt
+                .extend_from_slice(&text[text.len().saturating_sub(most)..]);
+        }
+        let n_before_sot = self.prompt.len();
+        self.prompt.push(special.sot);
+        if tokenizer.is_multilingual() {
+            self.prompt.extend(self.language);
+            self.prompt.push(match self.options.task {
+                Task::Transcribe => special.transcribe,
+                Task::Translate => special.translate,
+            });
+        }
+        if self.options.timestamps == Timestamps::Off {
+            self.prompt.push(special.no_timestamps);
+        }
+        n_before_sot
+    }
+
+    /// Words of a window, each with the number of text tokens up to its end.
+    fn words(
+        &mut self,
+        exec: &Exec,
+        text: &Hypothesis,
+        n_frames: usize,
+        t0: f64,
+    ) -> Vec<(usize, Word)> {
+        let Some(aligner) = &mut self.aligner else {
+            return Vec::new();
+        };
+        let sot = self.model.tokenizer().special().sot;
+        let n_before_sot = self.prompt.iter().position(|t| *t == sot).unwrap_or(0);
+        let prefix = &self.prompt[n_before_sot..];
+        let audio = (audio(&self.model, &self.cross), &mut self.decoder.state);
+        let mut words = exec.run(|| aligner.align(&self.model, prefix, text, n_frames, audio));
+        for (_, word) in &mut words {
+            (word.t0.0, word.t1.0) = (word.t0.0 + t0, word.t1.0 + t0);
+        }
+        words
+    }
+
+    /// Hands the segments of a window on.
+    fn emit(
+        &self,
+        text: &Hypothesis,
+        words: Vec<(usize, Word)>,
+        t0: f64,
+        sink: &mut dyn FnMut(Segment),
+    ) {
+        let tokenizer = self.model.tokenizer();
+        let eot = tokenizer.special().eot;
+        let mut words = words.into_iter().peekable();
+        let mut n_text = 0;
+        for span in &self.spans {
+            let tokens = &text.tokens[span.tokens.clone()];
+            n_text += tokens.iter().filter(|t| **t < eot).count();
+            let mut of_span = Vec::new();
+            while let Some((_, word)) = words.next_if(|(end, _)| *end <= n_text) {
+                of_span.push(word);
+            }
+            let segment = Segment {
+                t0: t0 + span.t0,
+                t1: t0 + span.t1,
+                text: tokenizer.decode(tokens),
+                tokens: tokens.to_vec(),
+                words: of_span,
+                avg_logprob: text.avg_logprob,
+                no_speech_prob: text.no_speech_prob,
+                compression_ratio: text.compression_ratio,
+                temperature: text.temperature,
+            };
+            if !segment.text.trim().is_empty() {
+                sink(segment);
+            }
+        }
+    }
+}
+
+/// What the decoder attends to: the window, and silence behind it when it is short.
+fn audio<'a>(model: &'a Model, cross: &'a Cross) -> Audio<'a> {
+    let whole = cross.n_frames() == model.dims().n_audio_ctx;
+    Audio {
+        cross,
+        silence: (!whole).then(|| model.silence()),
+    }
+}
+
+/// The token of the language asked for; none to detect it, and for English-only models.
+fn language_token(model: &Model, options: &Options) -> Result<Option<u32>, WhisperError> {
+    let tokenizer = model.tokenizer();
+    let english_only = |wanted: &str| WhisperError::EnglishOnly {
+        model: model.name().to_owned(),
+        wanted: wanted.to_owned(),
+    };
+    let language = options
+        .language
+        .as_deref()
+        .filter(|l| !l.eq_ignore_ascii_case("auto"));
+    let code = match language {
+        None => None,
+        Some(given) => Some(
+            language_from(given).ok_or_else(|| WhisperError::UnknownLanguage(given.to_owned()))?,
+        ),
+    };
+    if tokenizer.is_multilingual() {
+        let token = |code: &str| {
+            let unknown = || WhisperError::UnknownLanguage(code.to_owned());
+            tokenizer.language_token(code).ok_or_else(unknown)
+        };
+        return code.map(token).transpose();
+    }
+    match code {
+        Some(code) if code != "en" => Err(english_only(&format!("language {code}"))),
+        _ if options.task == Task::Translate => Err(english_only("translation")),
+        _ => Ok(None),
+    }
+}
+
+fn ms_since(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
