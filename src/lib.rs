@@ -32,3 +32,5 @@ pub mod text;
 
 pub mod vad;
 pub mod whisper;
+
+pub mod audio;

@@ -1,0 +1,102 @@
+//! Audio in: files, standard input and microphones, as one kind of stream.
+//!
+//! In: a [`SourceSpec`]. Out: mono samples at 16 kHz in −1…1, in pieces ([`AudioSource::read`]).
+//! A source runs on the thread that reads it; only a microphone has a second thread, the sound
+//! system's callback, which writes to a ring and counts. Memory is bounded: nothing here holds a
+//! whole recording except [`decode_file`], which was asked to.
+
+mod capture;
+mod error;
+mod file;
+mod front;
+mod mic;
+mod mono;
+mod packets;
+mod pcm;
+mod resample;
+mod ring;
+mod stdin;
+mod wav;
+
+use std::path::{Path, PathBuf};
+
+pub use capture::{Capture, CaptureConfig, CaptureFormat, CaptureStream, DeviceInfo, list_devices};
+pub use error::AudioError;
+pub use file::FileSource;
+pub use front::Front;
+pub use mic::MicSource;
+pub use mono::{ChannelChoice, to_mono};
+pub use pcm::{PcmFormat, PcmSource, PcmSpec};
+pub use resample::Resampler;
+pub use ring::{CaptureCounters, CaptureStats, Fault, RingReader, RingWriter, capture_ring};
+pub use stdin::{StdinFormat, open_stdin};
+pub use wav::{wav_bytes, write_wav};
+
+/// The lowest sample rate that is believed.
+pub const MIN_RATE_HZ: u32 = 1_000;
+/// The highest sample rate that is believed.
+pub const MAX_RATE_HZ: u32 = 384_000;
+/// The highest number of channels that is believed.
+pub const MAX_CHANNELS: usize = 64;
+
+/// Most samples that one [`AudioSource::read`] appends: 100 ms.
+pub(crate) const READ_SAMPLES: usize = 1_600;
+
+/// Where audio comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceSpec {
+    /// A recording.
+    File(PathBuf),
+    /// Standard input.
+    Stdin(StdinFormat),
+    /// A microphone, by its name or a part of it, or `default`.
+    Mic(String),
+}
+
+impl SourceSpec {
+    /// What is named on the command line: `-`, `mic`, `mic:NAME` or a file. `raw` describes the
+    /// samples on standard input if they have no header.
+    pub fn from_argument(argument: &str, raw: Option<PcmSpec>) -> Self {
+        match argument {
+            "-" => SourceSpec::Stdin(raw.map_or(StdinFormat::Wav, StdinFormat::Raw)),
+            "mic" => SourceSpec::Mic("default".into()),
+            other => match other.strip_prefix("mic:") {
+                Some(name) => SourceSpec::Mic(name.into()),
+                None => SourceSpec::File(other.into()),
+            },
+        }
+    }
+}
+
+/// A stream of mono samples at 16 kHz.
+pub trait AudioSource: Send {
+    /// Appends up to 100 ms of samples to `out` and returns how many; 0 is the end. A live source
+    /// gives what is there and waits only when nothing is.
+    fn read(&mut self, out: &mut Vec<f32>) -> Result<usize, AudioError>;
+
+    /// Length of the whole stream, where it is known beforehand. It may be a little wrong.
+    fn duration_s(&self) -> Option<f64>;
+
+    /// Samples (at 16 kHz) lost before those of the last `read` because they were not taken in
+    /// time; counted once. Files lose none.
+    fn take_lost_samples(&mut self) -> u64 {
+        0
+    }
+}
+
+/// Opens a source.
+pub fn open(spec: &SourceSpec) -> Result<Box<dyn AudioSource>, AudioError> {
+    match spec {
+        SourceSpec::File(path) => Ok(Box::new(FileSource::open(path)?)),
+        SourceSpec::Stdin(format) => open_stdin(*format),
+        SourceSpec::Mic(name) => Ok(Box::new(MicSource::open(&CaptureConfig::of_device(name))?)),
+    }
+}
+
+/// A whole recording as mono samples at 16 kHz.
+pub fn decode_file(path: impl AsRef<Path>) -> Result<Vec<f32>, AudioError> {
+    let mut source = FileSource::open(path.as_ref())?;
+    let mut samples = Vec::new();
+    while source.read(&mut samples)? > 0 {}
+    Ok(samples)
+}

@@ -1,0 +1,265 @@
+//! The microphone from end to end: what is played into a virtual one arrives through the sound
+//! system, the capture callback, the ring and the converter; and a lost device is noticed.
+//!
+//! Needs Linux with PulseAudio (`scripts/virtual-mic.sh` says what to install). Where that is
+//! missing the reason is printed and nothing is tested, unless `HARK_REQUIRE_MIC` is set: then it
+//! fails. The sound system is chosen by environment variables, which a running program must not
+//! change, so that each test listens in a second process: this program again, with `--ignored`.
+
+#![cfg(feature = "mic")]
+#![allow(clippy::unwrap_used)]
+
+use std::f32::consts::TAU;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use hark::audio::{
+    AudioSource, CaptureConfig, MicSource, PcmFormat, PcmSpec, decode_file, list_devices,
+    wav_bytes, write_wav,
+};
+
+/// Where the listener of a test writes what it heard.
+const HEARD: &str = "HARK_TEST_HEARD";
+
+/// A listener ends by itself after so long.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Two virtual microphones at once only make each other late.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A virtual microphone in a folder of its own; ended when dropped.
+struct VirtualMic {
+    folder: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl VirtualMic {
+    fn start() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mic = VirtualMic {
+            folder,
+            environment: Vec::new(),
+        };
+        let output = mic.script(&["start"]).output().unwrap();
+        if !output.status.success() {
+            let reason = String::from_utf8_lossy(&output.stderr);
+            let reason = reason.trim();
+            assert!(std::env::var_os("HARK_REQUIRE_MIC").is_none(), "{reason}");
+            eprintln!("skipped: {reason}");
+            return None;
+        }
+        for line in String::from_utf8(output.stdout).unwrap().lines() {
+            let (name, value) = line["export ".len()..].split_once('=').unwrap();
+            mic.environment.push((name.into(), value.into()));
+        }
+        Some(mic)
+    }
+
+    fn script(&self, arguments: &[&str]) -> Command {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut command = Command::new(root.join("scripts/virtual-mic.sh"));
+        command
+            .args(arguments)
+            .env("HARK_VIRTUAL_MIC", self.folder.path().join("mic"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) {
+        assert!(self.script(arguments).status().unwrap().success());
+    }
+
+    /// Starts a listener and waits until it hears.
+    fn listen(&self) -> Listener {
+        let heard = self.folder.path().join("heard.wav");
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "listener", "--ignored", "--nocapture"])
+            .envs(self.environment.iter().cloned())
+            .env(HEARD, &heard)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let opened = lines.find(|line| line.as_ref().unwrap().contains("listening"));
+        assert!(
+            opened.is_some(),
+            "the listener could not open the microphone"
+        );
+        Listener {
+            child,
+            stdin: Some(stdin),
+            lines: Box::new(lines.map(Result::unwrap)),
+            heard,
+        }
+    }
+}
+
+impl Drop for VirtualMic {
+    fn drop(&mut self) {
+        let _ = self.script(&["stop"]).status();
+    }
+}
+
+/// The second process.
+struct Listener {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Box<dyn Iterator<Item = String>>,
+    heard: PathBuf,
+}
+
+impl Listener {
+    /// Ends it and gives what it heard and lost.
+    fn stop(mut self) -> (Vec<f32>, u64) {
+        drop(self.stdin.take());
+        let n_lost = self.lines.find_map(|line| {
+            let (_, n) = line.split_once("lost samples: ")?;
+            Some(n.parse().unwrap())
+        });
+        self.child.wait().unwrap();
+        (decode_file(&self.heard).unwrap(), n_lost.unwrap())
+    }
+
+    /// Waits for it to end by itself and gives its error.
+    fn error(mut self) -> String {
+        let error = self
+            .lines
+            .find_map(|line| Some(line.split_once("error: ")?.1.to_owned()));
+        self.child.wait().unwrap();
+        error.expect("the listener ends with an error")
+    }
+}
+
+/// Not a test: the process that listens until its standard input ends or the device is lost.
+#[test]
+#[ignore = "the other tests run it as a process of its own"]
+fn listener() {
+    let Some(heard) = std::env::var_os(HEARD) else {
+        return;
+    };
+    let devices = list_devices().unwrap();
+    assert!(
+        devices.iter().any(|device| device.is_default),
+        "{devices:?}"
+    );
+    let mut source = MicSource::open(&CaptureConfig::default()).unwrap();
+    let stop = source.stop_flag();
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read_line(&mut String::new());
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let (mut samples, mut n_lost, mut told) = (Vec::new(), 0, false);
+    let opened = Instant::now();
+    while opened.elapsed() < LONGEST {
+        let n = match source.read(&mut samples) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(error) => return println!("\nerror: {error}"),
+        };
+        n_lost += source.take_lost_samples();
+        if n > 0 && !told {
+            told = true;
+            println!("\nlistening: {:?}", source.format());
+            std::io::stdout().flush().unwrap();
+        }
+    }
+    write_wav(heard, 16_000, &samples).unwrap();
+    println!("\nlost samples: {n_lost}");
+}
+
+/// A rising tone, 300 to 3000 Hz in a second, at a quarter of full scale.
+fn chirp(rate_hz: u32) -> Vec<f32> {
+    (0..rate_hz)
+        .map(|i| {
+            let t = i as f32 / rate_hz as f32;
+            0.25 * (TAU * (300.0 * t + 1_350.0 * t * t)).sin()
+        })
+        .collect()
+}
+
+/// The place and the height (at most 1) of the best match of `pattern` in `signal`.
+fn best_match(signal: &[f32], pattern: &[f32]) -> (usize, f32) {
+    let energy = |x: &[f32]| x.iter().map(|v| v * v).sum::<f32>();
+    let pattern_energy = energy(pattern);
+    let height = |at: usize| {
+        let part = &signal[at..at + pattern.len()];
+        let product: f32 = part.iter().zip(pattern).map(|(a, b)| a * b).sum();
+        product / (energy(part) * pattern_energy).sqrt().max(1e-6)
+    };
+    (0..=signal.len() - pattern.len())
+        .map(|at| (at, height(at)))
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .unwrap()
+}
+
+#[test]
+fn what_is_played_arrives() {
+    let _alone = ONE_AT_A_TIME.lock();
+    let Some(mic) = VirtualMic::start() else {
+        return;
+    };
+    let spec = PcmSpec {
+        format: PcmFormat::S24Le,
+        rate_hz: 48_000,
+        n_channels: 2,
+    };
+    let stereo: Vec<f32> = chirp(48_000).iter().flat_map(|&x| [x, x]).collect();
+    let played = mic.folder.path().join("played.wav");
+    std::fs::write(&played, wav_bytes(spec, &stereo)).unwrap();
+
+    // A busy machine may lose sound on its way into the virtual microphone, before it reaches us.
+    let mut heights = Vec::new();
+    for _ in 0..3 {
+        let listener = mic.listen();
+        mic.run(&["play", played.to_str().unwrap()]);
+        std::thread::sleep(Duration::from_millis(300));
+        let (heard, n_lost) = listener.stop();
+        let whole = chirp(16_000);
+        let (at, first) = best_match(&heard, &whole[1_000..7_000]);
+        let (end, second) = best_match(&heard, &whole[9_000..15_000]);
+        heights.push((first, second, n_lost));
+        if first > 0.99 && second > 0.99 && n_lost == 0 {
+            // Both halves at the right distance: nothing was lost or doubled between them.
+            assert_eq!(end - at, 8_000);
+            let loudest = heard.iter().fold(0.0f32, |max, x| max.max(x.abs()));
+            assert!((0.24..0.26).contains(&loudest), "level {loudest}");
+            return;
+        }
+    }
+    panic!("the chirp did not arrive whole: {heights:?}");
+}
+
+#[test]
+fn a_server_that_ends_is_a_lost_device() {
+    let _alone = ONE_AT_A_TIME.lock();
+    let Some(mic) = VirtualMic::start() else {
+        return;
+    };
+    let listener = mic.listen();
+    mic.run(&["stop"]);
+    let stopped = Instant::now();
+    let error = listener.error();
+    assert!(error.contains("was lost"), "{error}");
+    assert!(stopped.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_microphone_that_is_unplugged_is_a_lost_device() {
+    let _alone = ONE_AT_A_TIME.lock();
+    let Some(mic) = VirtualMic::start() else {
+        return;
+    };
+    let listener = mic.listen();
+    mic.run(&["unplug"]);
+    let unplugged = Instant::now();
+    let error = listener.error();
+    assert!(error.contains("was lost"), "{error}");
+    assert!(unplugged.elapsed() < Duration::from_secs(5));
+    mic.run(&["plug"]);
+    // Reopened, it hears again.
+    mic.listen().stop();
+}
