@@ -34,3 +34,4 @@ pub mod vad;
 pub mod whisper;
 
 pub mod audio;
+pub mod command;

@@ -1,0 +1,210 @@
+//! From a sentence to a command, or to a reason for doing nothing.
+//!
+//! Enters: text. Leaves: a [`Match`]. First the words must be a sentence of the grammar exactly;
+//! only when they are not, near ones are weighed: the cheapest path through grammar and
+//! lattice must cost little for each word, and clearly less than the cheapest
+//! path that would do something else. Pure: no clock, no state between calls.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::graph::Grammar;
+use super::lattice::{Lattice, Speller, Tolerance};
+use super::search::{Meaning, Search};
+use super::words;
+
+/// Longest text, in words, that can be a command.
+const MAX_WORDS: usize = 60;
+/// Costs a path may have before it counts as no match, per word and in all.
+const HOPELESS_PER_WORD: f32 = 0.8;
+const HOPELESS: f32 = 1.5;
+
+/// When a match is good enough. The defaults are those of the shipped configuration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MatchOptions {
+    /// Lowest score, in nats for each word; 0 is a perfect match.
+    pub threshold: f32,
+    /// Least distance to the next different meaning, in nats.
+    pub margin: f32,
+}
+
+impl Default for MatchOptions {
+    fn default() -> Self {
+        MatchOptions {
+            threshold: -0.25,
+            margin: 1.0,
+        }
+    }
+}
+
+/// Why nothing is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Nothing in the grammar resembles what was said.
+    NoMatch,
+    /// The nearest command is too far away.
+    BelowThreshold,
+    /// Two commands are equally near.
+    Ambiguous,
+}
+
+impl Reason {
+    /// The name in events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::NoMatch => "no_match",
+            Reason::BelowThreshold => "below_threshold",
+            Reason::Ambiguous => "ambiguous",
+        }
+    }
+}
+
+/// What a text means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Match {
+    /// A command.
+    Accepted {
+        /// Index of the command in the grammar it was compiled from.
+        command: usize,
+        /// Its name.
+        name: String,
+        /// Values of its slots.
+        slots: BTreeMap<String, String>,
+        /// Quality, in nats for each word; 0 is a perfect match.
+        score: f32,
+        /// Distance to the next different meaning, in nats; absent when there is none near.
+        margin: Option<f32>,
+    },
+    /// No command.
+    Rejected {
+        /// Name of the nearest command.
+        best: Option<String>,
+        /// Its quality.
+        score: Option<f32>,
+        /// Why it was not taken.
+        reason: Reason,
+    },
+}
+
+/// Finds commands in text.
+#[derive(Clone, Debug)]
+pub struct Matcher {
+    grammar: Arc<Grammar>,
+    speller: Speller,
+    options: MatchOptions,
+}
+
+impl Matcher {
+    /// A matcher for `grammar`. Sorts the vocabulary once.
+    pub fn new(grammar: Arc<Grammar>, options: MatchOptions) -> Matcher {
+        let speller = Speller::new(&grammar);
+        Matcher {
+            grammar,
+            speller,
+            options,
+        }
+    }
+
+    /// The grammar.
+    pub fn grammar(&self) -> &Arc<Grammar> {
+        &self.grammar
+    }
+
+    /// Understands `text`, or says why not.
+    pub fn match_text(&self, text: &str) -> Match {
+        let words = words::normalise(text);
+        if words.is_empty() || words.len() > MAX_WORDS {
+            return Match::Rejected {
+                best: None,
+                score: None,
+                reason: Reason::NoMatch,
+            };
+        }
+        let exact = self.meanings(&words, Tolerance::Exact);
+        if let Some(decision) = self.decide_exact(&exact) {
+            return decision;
+        }
+        self.decide_near(&self.meanings(&words, Tolerance::Near), words.len())
+    }
+
+    /// All meanings within reach, best first.
+    fn meanings(&self, words: &[String], tolerance: Tolerance) -> Vec<Meaning> {
+        let lattice = Lattice::new(words, &self.grammar, &self.speller, tolerance);
+        let limit = match tolerance {
+            Tolerance::Exact => 0.0,
+            Tolerance::Near => HOPELESS + HOPELESS_PER_WORD * words.len() as f32,
+        };
+        let mut search = Search::new(&self.grammar, &lattice, words, limit);
+        let mut all: Vec<Meaning> = Vec::new();
+        for command in 0..self.grammar.commands.len() {
+            for meaning in search.command(command) {
+                let same = |m: &&mut Meaning| m.command == command && m.slots == meaning.slots;
+                match all.iter_mut().find(same) {
+                    Some(known) if known.cost <= meaning.cost => {}
+                    Some(known) => *known = meaning,
+                    None => all.push(meaning),
+                }
+            }
+        }
+        all.sort_by(|a, b| {
+            a.cost
+                .total_cmp(&b.cost)
+                .then(a.n_list_words.cmp(&b.n_list_words))
+        });
+        all
+    }
+
+    fn decide_exact(&self, meanings: &[Meaning]) -> Option<Match> {
+        let best = meanings.first()?;
+        let name = &self.grammar.commands[best.command].name;
+        let next = meanings.get(1);
+        let is_tied = next.is_some_and(|next| {
+            next.n_list_words == best.n_list_words
+                && self.grammar.commands[next.command].name != *name
+        });
+        if is_tied {
+            return Some(Match::Rejected {
+                best: Some(name.clone()),
+                score: Some(0.0),
+                reason: Reason::Ambiguous,
+            });
+        }
+        Some(self.accepted(best, 0.0, next.map(|_| 0.0)))
+    }
+
+    fn decide_near(&self, meanings: &[Meaning], n_words: usize) -> Match {
+        let Some(best) = meanings.first() else {
+            return Match::Rejected {
+                best: None,
+                score: None,
+                reason: Reason::NoMatch,
+            };
+        };
+        let score = -best.cost / n_words as f32;
+        let next = meanings[1..].iter().find(|next| next.rivals(best));
+        let margin = next.map(|next| next.cost - best.cost);
+        let reason = if score < self.options.threshold {
+            Reason::BelowThreshold
+        } else if margin.is_some_and(|margin| margin < self.options.margin) {
+            Reason::Ambiguous
+        } else {
+            return self.accepted(best, score, margin);
+        };
+        let best = Some(self.grammar.commands[best.command].name.clone());
+        Match::Rejected {
+            best,
+            score: Some(score),
+            reason,
+        }
+    }
+
+    fn accepted(&self, best: &Meaning, score: f32, margin: Option<f32>) -> Match {
+        Match::Accepted {
+            command: best.command,
+            name: self.grammar.commands[best.command].name.clone(),
+            slots: best.slots.clone(),
+            score,
+            margin,
+        }
+    }
+}

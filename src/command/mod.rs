@@ -1,0 +1,33 @@
+//! Spoken commands: what can be said, what was meant, what is done.
+//!
+//! ```text
+//! templates ──▶ template ──▶ graph (Grammar)
+//!                               │
+//! text ──▶ words ──▶ lattice ──▶ matcher ──▶ Match ──▶ action (Runner) ──▶ program
+//! ```
+//!
+//! Matching is pure and takes microseconds to a few milliseconds on the caller's thread; programs
+//! run on the runner's own threads and never hold anybody up.
+
+pub mod action;
+mod compile;
+pub mod graph;
+mod lattice;
+pub mod matcher;
+pub mod mistake;
+mod numbers;
+mod process;
+mod search;
+pub mod spec;
+mod spelling;
+pub mod template;
+pub mod words;
+
+pub use action::{Action, Completion, Job, Runner, RunnerOptions, Shell};
+pub use graph::Grammar;
+pub use matcher::{Match, MatchOptions, Matcher, Reason};
+pub use mistake::{GrammarCause, GrammarError};
+pub use spec::{CommandSpec, GrammarSpec, ListSpec, ListValue, Origin, Sentence};
+
+#[cfg(test)]
+mod tests;
