@@ -35,3 +35,6 @@ pub mod whisper;
 
 pub mod audio;
 pub mod command;
+
+pub mod config;
+pub mod pipeline;

@@ -1,0 +1,203 @@
+//! The sections of commands: `[commands]`, `[[command]]`, `[lists]`, `[rules]`, and the same of
+//! included files.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as MapEntry;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::document::{Document, Entry, Section};
+use super::{CommandsConfig, ConfigError, read_file};
+use crate::command::template::is_name;
+use crate::command::{Action, CommandSpec, GrammarSpec, ListSpec, ListValue, Sentence, Shell};
+
+const NAME: &str = "a name of letters, digits, `_`, `-` and `.`";
+
+/// Reads everything about commands.
+pub(super) fn read(root: &mut Section, to: &mut CommandsConfig) -> Result<(), ConfigError> {
+    let mut section = root.section("commands")?;
+    section.number("threshold", -10.0..=0.0, &mut to.matching.threshold)?;
+    section.number("margin", 0.0..=100.0, &mut to.matching.margin)?;
+    section.integer("max_running", 1..=64, &mut to.running.max_running)?;
+    section.integer("max_waiting", 1..=1_000, &mut to.running.max_waiting)?;
+    let include = section.take("include");
+    section.finish()?;
+    grammar(root, &mut to.spec)?;
+    let Some(include) = include else {
+        return Ok(());
+    };
+    for entry in include.elements()? {
+        included(&entry, root.document().folder(), &mut to.spec)?;
+    }
+    Ok(())
+}
+
+fn included(entry: &Entry, folder: &Path, to: &mut GrammarSpec) -> Result<(), ConfigError> {
+    let path = folder.join(entry.text()?);
+    let text = read_file(&path).map_err(|source| ConfigError::Include {
+        origin: entry.origin.clone(),
+        path: path.clone(),
+        source,
+    })?;
+    let document = Document::new(&path, text);
+    let mut root = document.parse()?;
+    grammar(&mut root, to)?;
+    root.finish()
+}
+
+/// What the main file and included ones have in common.
+fn grammar(root: &mut Section, to: &mut GrammarSpec) -> Result<(), ConfigError> {
+    if let Some(entry) = root.take("command") {
+        for element in entry.elements()? {
+            to.commands.push(command(element.section()?)?);
+        }
+    }
+    for (name, entry) in root.section("lists")?.into_entries() {
+        insert_once(&mut to.lists, name, entry, list)?;
+    }
+    for (name, entry) in root.section("rules")?.into_entries() {
+        insert_once(&mut to.rules, name, entry, |entry| sentence(&entry))?;
+    }
+    Ok(())
+}
+
+/// Adds what `read` makes of `entry`; its name must be one, and new.
+fn insert_once<T>(
+    to: &mut BTreeMap<String, T>,
+    name: String,
+    entry: Entry,
+    read: impl FnOnce(Entry) -> Result<T, ConfigError>,
+) -> Result<(), ConfigError> {
+    if !is_name(&name) {
+        return Err(entry.invalid(format!("under {NAME}")));
+    }
+    match to.entry(name) {
+        MapEntry::Vacant(place) => {
+            place.insert(read(entry)?);
+            Ok(())
+        }
+        MapEntry::Occupied(_) => Err(entry.invalid("in one file only; the name is taken")),
+    }
+}
+
+fn command(mut section: Section) -> Result<CommandSpec, ConfigError> {
+    let name = section.require("name")?;
+    let mut to = CommandSpec {
+        name: name.text()?,
+        origin: section.origin.clone(),
+        ..CommandSpec::default()
+    };
+    if !is_name(&to.name) {
+        return Err(name.invalid(NAME));
+    }
+    for element in section.require("sentences")?.elements()? {
+        to.sentences.push(sentence(&element)?);
+    }
+    for (name, entry) in section.section("lists")?.into_entries() {
+        insert_once(&mut to.lists, name, entry, list)?;
+    }
+    for (name, entry) in section.section("slots")?.into_entries() {
+        insert_once(&mut to.slots, name, entry, |entry| entry.text())?;
+    }
+    if let Some(entry) = section.take("action") {
+        let folder = section.document().folder();
+        to.action = Some(Arc::new(action(entry.section()?, folder)?));
+    }
+    section.finish()?;
+    Ok(to)
+}
+
+fn sentence(entry: &Entry) -> Result<Sentence, ConfigError> {
+    Ok(Sentence {
+        template: entry.text()?,
+        origin: entry.origin.clone(),
+    })
+}
+
+/// An array of values, or a table that describes a range of numbers.
+fn list(entry: Entry) -> Result<ListSpec, ConfigError> {
+    if !entry.is_array() {
+        return range(entry);
+    }
+    if entry.is_empty() {
+        return Err(entry.invalid("at least one value"));
+    }
+    let values: Result<Vec<_>, _> = entry.elements()?.into_iter().map(list_value).collect();
+    Ok(ListSpec::Values(values?))
+}
+
+fn list_value(entry: Entry) -> Result<ListValue, ConfigError> {
+    if entry.is_text() {
+        return Ok(ListValue {
+            spoken: sentence(&entry)?,
+            value: None,
+        });
+    }
+    let mut section = entry.section()?;
+    let spoken = sentence(&section.require("in")?)?;
+    let value = section.take("out").map(|entry| entry.text()).transpose()?;
+    section.finish()?;
+    Ok(ListValue { spoken, value })
+}
+
+fn range(entry: Entry) -> Result<ListSpec, ConfigError> {
+    let complaint = entry.invalid("an array of values, or { from = …, to = …, step = … }");
+    let Ok(mut section) = entry.section() else {
+        return Err(complaint);
+    };
+    let allowed = i64::from(i32::MIN)..=i64::from(i32::MAX);
+    let from = section.require("from")?.integer(&allowed)?;
+    let last = section.require("to")?;
+    let to = last.integer(&allowed)?;
+    if to < from {
+        return Err(last.invalid(format!("no less than `from` ({from})")));
+    }
+    let mut step = 1;
+    section.integer("step", 1..=i64::from(i32::MAX), &mut step)?;
+    section.finish()?;
+    Ok(ListSpec::Range { from, to, step })
+}
+
+fn action(mut section: Section, folder: &Path) -> Result<Action, ConfigError> {
+    let program = section.require("program")?;
+    let mut to = Action::new(&program.text()?);
+    let mut is_shell = false;
+    section.flag("shell", &mut is_shell)?;
+    if to.program.is_empty() {
+        return Err(program.invalid("the name of a program"));
+    }
+    if is_shell {
+        to.shell = Shell::Yes;
+    } else {
+        to.program = resolve(&to.program, folder);
+    }
+    if let Some(entry) = section.take("args") {
+        to.args = entry.texts()?;
+    }
+    for (name, entry) in section.section("env")?.into_entries() {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return Err(entry.invalid("under the name of an environment variable"));
+        }
+        to.env.insert(name, entry.text()?);
+    }
+    if let Some(entry) = section.take("cwd") {
+        to.cwd = Some(folder.join(entry.text()?));
+    }
+    section.integer("timeout_ms", 10..=3_600_000, &mut to.timeout_ms)?;
+    section.finish()?;
+    Ok(to)
+}
+
+/// A program with a relative path is found from the configuration's folder, a bare name in
+/// `$PATH`.
+fn resolve(program: &str, folder: &Path) -> String {
+    if !program.contains('/') {
+        return program.to_owned();
+    }
+    // Absolute, because a relative one would start from the action's own `cwd`.
+    let path: PathBuf = folder.join(program);
+    std::path::absolute(&path)
+        .unwrap_or(path)
+        .to_string_lossy()
+        .into_owned()
+}

@@ -1,0 +1,117 @@
+//! The sections of settings: one function each, one line a key.
+
+use super::document::Section;
+use super::{
+    ComputeConfig, Config, ConfigError, TaskConfig, VadConfig, WhisperConfig, WindowConfig,
+};
+use crate::text::language_from;
+
+/// Reads everything except the commands.
+pub(super) fn read(root: &mut Section, to: &mut Config) -> Result<(), ConfigError> {
+    log(root.section("log")?, to)?;
+    audio(root.section("audio")?, to)?;
+    vad(root.section("vad")?, &mut to.vad)?;
+    model(root.section("model")?, to)?;
+    whisper(root.section("whisper")?, &mut to.whisper)?;
+    caption(root.section("caption")?, to)
+}
+
+fn log(mut section: Section, to: &mut Config) -> Result<(), ConfigError> {
+    use log::LevelFilter::{Debug, Error, Info, Off, Trace, Warn};
+    let levels = [
+        ("off", Off),
+        ("error", Error),
+        ("warn", Warn),
+        ("info", Info),
+        ("debug", Debug),
+        ("trace", Trace),
+    ];
+    section.choice("level", &levels, &mut to.log.level)?;
+    section.finish()
+}
+
+fn audio(mut section: Section, to: &mut Config) -> Result<(), ConfigError> {
+    section.text("device", &mut to.audio.device)?;
+    section.finish()
+}
+
+fn vad(mut section: Section, to: &mut VadConfig) -> Result<(), ConfigError> {
+    section.number("threshold", 0.01..=0.99, &mut to.threshold)?;
+    let released = section.take("neg_threshold");
+    match &released {
+        Some(entry) => to.neg_threshold = entry.number(&(0.0..=0.99))?,
+        None => to.neg_threshold = to.neg_threshold.min(to.threshold),
+    }
+    if let Some(entry) = released.filter(|_| to.neg_threshold > to.threshold) {
+        return Err(entry.invalid(format!("no more than vad.threshold ({})", to.threshold)));
+    }
+    section.integer("min_speech_ms", 0..=5_000, &mut to.min_speech_ms)?;
+    section.integer("min_silence_ms", 50..=10_000, &mut to.min_silence_ms)?;
+    section.integer("pre_roll_ms", 0..=2_000, &mut to.pre_roll_ms)?;
+    section.integer("max_speech_ms", 3_000..=29_000, &mut to.max_speech_ms)?;
+    section.finish()
+}
+
+fn model(mut section: Section, to: &mut Config) -> Result<(), ConfigError> {
+    let model = &mut to.model;
+    if let Some(entry) = section.take("name") {
+        model.name = entry.text()?;
+        if model.name.is_empty() {
+            return Err(entry.invalid("the name of a model (hark models list) or a path"));
+        }
+    }
+    let computes = [("int8", ComputeConfig::Int8), ("f32", ComputeConfig::F32)];
+    section.choice("compute", &computes, &mut model.compute)?;
+    section.integer("threads", 0..=256, &mut model.threads)?;
+    section.finish()
+}
+
+fn whisper(mut section: Section, to: &mut WhisperConfig) -> Result<(), ConfigError> {
+    if let Some(entry) = section.take("language") {
+        let name = entry.text()?;
+        to.language = match (name.as_str(), language_from(&name)) {
+            ("auto", _) => None,
+            (_, Some(code)) => Some(code.to_owned()),
+            (_, None) => {
+                return Err(entry.invalid("\"auto\" or a language such as \"en\" or \"german\""));
+            }
+        };
+    }
+    let tasks = [
+        ("transcribe", TaskConfig::Transcribe),
+        ("translate", TaskConfig::Translate),
+    ];
+    section.choice("task", &tasks, &mut to.task)?;
+    let windows = [("short", WindowConfig::Short), ("full", WindowConfig::Full)];
+    section.choice("window", &windows, &mut to.window)?;
+    section.text("prompt", &mut to.prompt)?;
+    section.flag("words", &mut to.words)?;
+    if let Some(entry) = section.take("temperatures") {
+        to.temperatures = temperatures(entry)?;
+    }
+    section.number("compression_ratio", 1.0..=100.0, &mut to.compression_ratio)?;
+    section.number("logprob", -100.0..=0.0, &mut to.logprob)?;
+    section.number("no_speech", 0.0..=1.0, &mut to.no_speech)?;
+    section.finish()
+}
+
+fn temperatures(entry: super::document::Entry) -> Result<Vec<f32>, ConfigError> {
+    let expected = "one to ten numbers from 0 to 2, each larger than the one before";
+    let complaint = entry.invalid(expected);
+    let elements = entry.elements()?;
+    let values: Result<Vec<f32>, _> = elements.iter().map(|e| e.number(&(0.0..=2.0))).collect();
+    let values = values?;
+    let is_valid = (1..=10).contains(&values.len()) && values.windows(2).all(|w| w[0] < w[1]);
+    if is_valid { Ok(values) } else { Err(complaint) }
+}
+
+fn caption(mut section: Section, to: &mut Config) -> Result<(), ConfigError> {
+    if let Some(entry) = section.take("partial_step_ms") {
+        let value = entry.integer(&(0..=10_000))?;
+        if (1..100).contains(&value) {
+            return Err(entry.invalid("0 (no partial captions) or 100 to 10000"));
+        }
+        to.caption.partial_step_ms = u32::try_from(value).unwrap_or_default();
+    }
+    section.finish()
+}

@@ -1,0 +1,110 @@
+//! Sound in, stretches of speech out.
+//!
+//! In: 16 kHz mono samples in pieces of any length. Out: messages that open an utterance, carry
+//! its audio (pre-roll first), and close it. Runs on the front thread (live) or on the caller's
+//! (replay); allocates nothing after `new`, never looks at a clock: the same samples give the same
+//! messages however they are cut.
+
+use crate::event::{Event, GapReason, Seconds};
+use crate::kernels::Cpu;
+use crate::vad::{Piece, Segmenter, SegmenterConfig, WINDOW_SAMPLES};
+
+/// What the front says to the recogniser.
+// Samples travel by value: a box for each message would be an allocation for each.
+#[allow(clippy::large_enum_variant)]
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Speech {
+    /// Somebody speaks.
+    Start {
+        /// Number of the utterance, from 1.
+        id: u64,
+        /// Where the speech begins.
+        start_sample: u64,
+        /// Where the audio that follows begins: earlier by the pre-roll.
+        first_sample: u64,
+    },
+    /// The next samples of the open utterance.
+    Audio {
+        /// The samples.
+        samples: [f32; WINDOW_SAMPLES],
+        /// How many of them count.
+        n_valid: usize,
+    },
+    /// They stopped.
+    End {
+        /// Where the speech ends.
+        end_sample: u64,
+    },
+    /// Something to pass on in its place: a gap, a device's change.
+    Other(Event),
+}
+
+/// The front stage.
+pub(crate) struct Front {
+    segmenter: Segmenter,
+    n_utterances: u64,
+}
+
+impl Front {
+    /// A front at sample 0 that has heard nothing.
+    pub(crate) fn new(cpu: Cpu, config: SegmenterConfig) -> Self {
+        Front {
+            segmenter: Segmenter::new(cpu, config),
+            n_utterances: 0,
+        }
+    }
+
+    /// Takes samples.
+    pub(crate) fn push(&mut self, samples: &[f32], sink: &mut dyn FnMut(Speech)) {
+        let n_utterances = &mut self.n_utterances;
+        self.segmenter
+            .push(samples, &mut |piece| pass_on(piece, n_utterances, sink));
+    }
+
+    /// `n_samples` were lost here: what is being said ends, and the count goes on after the gap.
+    pub(crate) fn gap(&mut self, n_samples: u64, reason: GapReason, sink: &mut dyn FnMut(Speech)) {
+        let t0 = Seconds::of_sample(self.segmenter.now_samples());
+        let n_utterances = &mut self.n_utterances;
+        self.segmenter
+            .gap(n_samples, &mut |piece| pass_on(piece, n_utterances, sink));
+        let t1 = Seconds::of_sample(self.segmenter.now_samples());
+        sink(Speech::Other(Event::Gap { t0, t1, reason }));
+    }
+
+    /// Ends the utterance that is open, with every sample seen so far.
+    pub(crate) fn flush(&mut self, sink: &mut dyn FnMut(Speech)) {
+        let n_utterances = &mut self.n_utterances;
+        self.segmenter
+            .flush(&mut |piece| pass_on(piece, n_utterances, sink));
+    }
+}
+
+/// The segmenter's piece as messages that own their samples.
+fn pass_on(piece: Piece<'_>, n_utterances: &mut u64, sink: &mut dyn FnMut(Speech)) {
+    match piece {
+        Piece::Start {
+            at_sample,
+            speech_at_sample,
+        } => {
+            *n_utterances += 1;
+            sink(Speech::Start {
+                id: *n_utterances,
+                start_sample: speech_at_sample,
+                first_sample: at_sample,
+            });
+        }
+        Piece::Audio { samples, .. } => {
+            for chunk in samples.chunks(WINDOW_SAMPLES) {
+                let mut samples = [0.0; WINDOW_SAMPLES];
+                samples[..chunk.len()].copy_from_slice(chunk);
+                sink(Speech::Audio {
+                    samples,
+                    n_valid: chunk.len(),
+                });
+            }
+        }
+        Piece::End { at_sample, .. } => sink(Speech::End {
+            end_sample: at_sample,
+        }),
+    }
+}
