@@ -38,3 +38,6 @@ pub mod command;
 
 pub mod config;
 pub mod pipeline;
+
+pub mod cli;
+pub mod daemon;

@@ -1,0 +1,83 @@
+//! What `caption`, `replay` and `run` share: a source fed to the pipeline.
+
+use std::sync::Arc;
+
+use super::Failure;
+use crate::audio::AudioSource;
+use crate::daemon::{self, Flow, Pace, Stop};
+use crate::event::{Event, GapReason};
+use crate::pipeline::{Abort, Act, Pipeline, Settings, Stages};
+use crate::whisper::Model;
+
+/// How a source is fed to the pipeline.
+#[derive(Clone, Debug)]
+pub(crate) enum Feed {
+    /// By the daemon's threads, at this pace.
+    Threads(Pace),
+    /// Straight, as fast as it goes; commands are carried out or not.
+    Direct(Act),
+}
+
+/// What is fed, and to what.
+pub(crate) struct Work<'a> {
+    /// Where the sound comes from.
+    pub(crate) source: Box<dyn AudioSource>,
+    /// How it is fed.
+    pub(crate) feed: Feed,
+    /// How the stages are set up.
+    pub(crate) settings: &'a Settings,
+    /// What understands the speech.
+    pub(crate) model: &'a Arc<Model>,
+    /// Ends the work early.
+    pub(crate) stop: &'a Stop,
+}
+
+impl Work<'_> {
+    /// Feeds the source until its end or the stop; events go to `sink`.
+    pub(crate) fn run(self, sink: &mut dyn FnMut(Event) -> Flow) -> Result<(), Failure> {
+        match self.feed.clone() {
+            Feed::Threads(pace) => {
+                log::info!("listening");
+                let stages = Stages::new(self.settings, self.model, Abort::default())?;
+                Ok(daemon::run(self.source, pace, stages, self.stop, sink)?)
+            }
+            Feed::Direct(act) => self.direct(act, sink),
+        }
+    }
+
+    fn direct(mut self, act: Act, sink: &mut dyn FnMut(Event) -> Flow) -> Result<(), Failure> {
+        let abort = Abort::all(self.stop.flag());
+        let mut pipeline = Pipeline::with_abort(self.settings, self.model, act, abort)?;
+        let mut samples = Vec::new();
+        let mut outcome = Ok(());
+        let mut wanted = Flow::Go;
+        while wanted == Flow::Go && !self.stop.is_requested() {
+            samples.clear();
+            match self.source.read(&mut samples) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    // What was heard before the damage is still delivered.
+                    outcome = Err(Failure::from(error));
+                    break;
+                }
+            }
+            let mut each = |event: Event| {
+                if wanted == Flow::Go {
+                    wanted = sink(event);
+                }
+            };
+            let lost = self.source.take_lost_samples();
+            if lost > 0 {
+                pipeline.gap(lost, GapReason::Overrun, &mut each);
+            }
+            pipeline.push(&samples, &mut each);
+        }
+        if wanted == Flow::Go {
+            pipeline.flush(&mut |event| {
+                sink(event);
+            });
+        }
+        outcome
+    }
+}

@@ -1,0 +1,198 @@
+//! The command line: one file a subcommand; arguments as typed in, exit code out.
+//!
+//! Results go to stdout, everything else to stderr. An error is one line: what, where, what to do.
+//! Runs on the main thread and never panics on input; a panic anywhere is a bug of ours and ends
+//! the program with exit code 70.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use log::LevelFilter;
+
+use crate::error::Kind;
+
+mod bench;
+mod caption;
+mod commands;
+mod devices;
+mod failure;
+mod live;
+mod models;
+pub(crate) mod output;
+mod replay;
+mod run;
+mod setup;
+mod signals;
+mod transcribe;
+
+pub(crate) use failure::Failure;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done · 2 usage or configuration · 3 model missing or unusable · 4 audio device · \
+5 input file · 70 a bug of ours · 130 interrupted";
+
+/// A private, offline voice assistant: live captions and spoken commands on your own CPU.
+#[derive(Debug, Parser)]
+#[command(name = "hark", version, after_help = EXIT_CODES, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every subcommand takes.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Globals {
+    /// Configuration file [default: ./config.toml, then ~/.config/hark/config.toml,
+    /// then /etc/hark/config.toml]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    pub(crate) config: Option<PathBuf>,
+    /// Speech model: a name (`hark models list`) or a file
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME|FILE",
+        help_heading = "Global options"
+    )]
+    pub(crate) model: Option<String>,
+    /// Threads that compute [default: the physical cores]
+    #[arg(long, global = true, value_name = "N", help_heading = "Global options")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+    /// How much to log to stderr: error, warn, info, debug or trace
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        help_heading = "Global options"
+    )]
+    #[arg(value_parser = ["off", "error", "warn", "info", "debug", "trace"], hide_possible_values = true)]
+    pub(crate) log: Option<String>,
+    /// Results as JSON
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Caption(caption::Args),
+    Replay(replay::Args),
+    Transcribe(transcribe::Args),
+    Commands(commands::Args),
+    Models(models::Args),
+    Devices(devices::Args),
+    Bench(bench::Args),
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    failure::install_panic_hook();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    start_log(cli.globals.log.as_deref());
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let globals = &cli.globals;
+    match cli.command {
+        Command::Run(args) => run::run(args, globals),
+        Command::Caption(args) => caption::run(args, globals),
+        Command::Replay(args) => replay::run(args, globals),
+        Command::Transcribe(args) => transcribe::run(args, globals),
+        Command::Commands(args) => commands::run(args, globals),
+        Command::Models(args) => models::run(args, globals),
+        Command::Devices(args) => devices::run(args, globals),
+        Command::Bench(args) => bench::run(args, globals),
+    }
+}
+
+/// Help and version go to stdout with code 0; anything else is one line on stderr and code 2.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A closed pipe (`hark --help | head -1`) is no error.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(Kind::Usage.exit_code())
+        }
+        _ => Failure::new(Kind::Usage, one_line(&error.render().to_string())).report(),
+    }
+}
+
+/// The paragraphs of clap's message before its usage text, as one line.
+fn one_line(message: &str) -> String {
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let mut parts = Vec::new();
+    let mut usage = None;
+    for line in message
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
+        if let Some(rest) = line.strip_prefix("Usage: ") {
+            usage = Some(rest);
+            break;
+        }
+        // How to pass the mistake on as a value helps nobody.
+        if line.starts_with("tip: to pass") || line.starts_with("For more information") {
+            continue;
+        }
+        parts.push(match line.strip_prefix("tip: ") {
+            Some(tip) => format!("({tip})"),
+            None => line.to_owned(),
+        });
+    }
+    let mut text = parts.join(" ");
+    let command = usage
+        .unwrap_or("hark")
+        .split_whitespace()
+        .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
+        .filter(|word| !word.starts_with('-'))
+        .collect::<Vec<_>>()
+        .join(" ");
+    text.push_str(&format!("; see `{command} --help`"));
+    text
+}
+
+/// Messages of ours as `level` says, and of the libraries when that is asked for: what matters of it
+/// is in our own errors.
+fn start_log(level: Option<&str>) {
+    let level = level
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(LevelFilter::Warn);
+    let others = if level >= LevelFilter::Debug {
+        LevelFilter::Info
+    } else {
+        LevelFilter::Off
+    };
+    let mut builder = env_logger::Builder::new();
+    builder
+        .filter_level(others)
+        .filter_module("hark", LevelFilter::Trace);
+    builder.format_target(false);
+    if output::no_color() {
+        builder.write_style(env_logger::WriteStyle::Never);
+    }
+    if builder.try_init().is_ok() {
+        // The configuration may still change it.
+        log::set_max_level(level);
+    }
+}

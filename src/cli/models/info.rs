@@ -1,0 +1,234 @@
+//! What `hark models info` tells of a model file.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::{megabytes, size_bytes};
+use crate::format::{Encoding, FormatError, WhisperDims, WhisperFile};
+use crate::text::{TextError, Tokenizer};
+
+/// What a model file holds and what running it takes.
+pub(super) struct Info {
+    path: PathBuf,
+    size_bytes: u64,
+    container: &'static str,
+    dims: WhisperDims,
+    n_text_tokens: u32,
+    /// 0 for a model that knows English only.
+    n_languages: u32,
+    n_alignment_heads: usize,
+    n_parameters: usize,
+    /// For each way numbers are stored: how many tensors and how many numbers.
+    stored: BTreeMap<&'static str, (usize, usize)>,
+    memory: Memory,
+}
+
+/// What a model takes at run time, in bytes; one stream of audio, greedy decoding.
+struct Memory {
+    /// Matrices in single precision.
+    weights_f32: usize,
+    /// Matrices as 8-bit integers with a scale a row, the rest in single precision.
+    weights_int8: usize,
+    /// Keys and values of the decoder, in half precision.
+    keys_values: usize,
+    /// What one pass of the encoder over a whole window works in.
+    encoder: usize,
+}
+
+/// Why a file that could be opened cannot be described.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum InfoError {
+    #[error(transparent)]
+    Text(#[from] TextError),
+    #[error(transparent)]
+    Format(#[from] FormatError),
+}
+
+impl crate::error::Classify for InfoError {
+    fn kind(&self) -> crate::error::Kind {
+        match self {
+            InfoError::Text(error) => error.kind(),
+            InfoError::Format(error) => error.kind(),
+        }
+    }
+}
+
+impl Info {
+    /// Reads nothing but what is known from opening the file.
+    pub(super) fn new(file: &WhisperFile) -> Result<Info, InfoError> {
+        let dims = file.dims().clone();
+        let tokenizer = Tokenizer::new(file.vocabulary(), dims.n_vocab)?;
+        let special = tokenizer.special();
+        let mut stored: BTreeMap<&'static str, (usize, usize)> = BTreeMap::new();
+        for name in file.tensor_names() {
+            let n: usize = file.shape(name).unwrap_or_default().iter().product();
+            let encoding = match file.block_type(name) {
+                Some(Encoding::Block(block)) => block.name(),
+                Some(Encoding::Int8) => "int8",
+                Some(Encoding::Int16) => "int16",
+                None => continue,
+            };
+            let (n_tensors, n_numbers) = stored.entry(encoding).or_default();
+            *n_tensors += 1;
+            *n_numbers += n;
+        }
+        Ok(Info {
+            path: file.path().to_path_buf(),
+            size_bytes: size_bytes(file),
+            container: file.container().name(),
+            n_text_tokens: special.eot,
+            n_languages: if tokenizer.is_multilingual() {
+                special.n_languages
+            } else {
+                0
+            },
+            n_alignment_heads: file.alignment_heads().map_or(0, <[_]>::len),
+            n_parameters: stored.values().map(|(_, n)| n).sum(),
+            stored,
+            memory: Memory::new(file),
+            dims,
+        })
+    }
+
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        let d = &self.dims;
+        let languages = match self.n_languages {
+            0 => "English".to_owned(),
+            n => n.to_string(),
+        };
+        let stored: Vec<String> = self
+            .stored
+            .iter()
+            .map(|(name, (n, _))| format!("{n} tensors {name}"))
+            .collect();
+        let memory = &self.memory;
+        let rows: [(&str, String); 11] = [
+            ("file", self.path.display().to_string()),
+            ("size", megabytes(self.size_bytes)),
+            ("container", self.container.to_owned()),
+            ("stored as", stored.join(", ")),
+            (
+                "parameters",
+                format!("{:.1} million", self.n_parameters as f64 / 1e6),
+            ),
+            ("languages", languages),
+            (
+                "vocabulary",
+                format!("{} tokens, {} of them text", d.n_vocab, self.n_text_tokens),
+            ),
+            (
+                "encoder",
+                format!(
+                    "{} layers, {} wide, {} heads, {} mel bands, {} positions",
+                    d.n_audio_layer, d.n_audio_state, d.n_audio_head, d.n_mels, d.n_audio_ctx
+                ),
+            ),
+            (
+                "decoder",
+                format!(
+                    "{} layers, {} wide, {} heads, {} positions, {} heads for word times",
+                    d.n_text_layer,
+                    d.n_text_state,
+                    d.n_text_head,
+                    d.n_text_ctx,
+                    self.n_alignment_heads
+                ),
+            ),
+            ("memory int8", memory.int8_text()),
+            ("memory f32", memory.f32_text()),
+        ];
+        let mut text = String::new();
+        for (name, value) in rows {
+            let _ = writeln!(text, "{name:<12}  {value}");
+        }
+        text
+    }
+
+    /// For programs.
+    pub(super) fn json(&self) -> Value {
+        let d = &self.dims;
+        let stored: serde_json::Map<String, Value> = self
+            .stored
+            .iter()
+            .map(|(name, (tensors, numbers))| {
+                (
+                    (*name).to_owned(),
+                    json!({ "tensors": tensors, "numbers": numbers }),
+                )
+            })
+            .collect();
+        json!({
+            "file": self.path,
+            "size_bytes": self.size_bytes,
+            "container": self.container,
+            "stored": stored,
+            "parameters": self.n_parameters,
+            "languages": self.n_languages.max(1),
+            "text_tokens": self.n_text_tokens,
+            "alignment_heads": self.n_alignment_heads,
+            "dims": {
+                "n_vocab": d.n_vocab,
+                "n_mels": d.n_mels,
+                "n_audio_ctx": d.n_audio_ctx,
+                "n_audio_state": d.n_audio_state,
+                "n_audio_head": d.n_audio_head,
+                "n_audio_layer": d.n_audio_layer,
+                "n_text_ctx": d.n_text_ctx,
+                "n_text_state": d.n_text_state,
+                "n_text_head": d.n_text_head,
+                "n_text_layer": d.n_text_layer,
+            },
+            "memory_bytes": {
+                "weights_int8": self.memory.weights_int8,
+                "weights_f32": self.memory.weights_f32,
+                "keys_values": self.memory.keys_values,
+                "encoder": self.memory.encoder,
+            },
+        })
+    }
+}
+
+impl Memory {
+    fn int8_text(&self) -> String {
+        let [all, weights, keys_values, encoder] = [
+            self.weights_int8 + self.keys_values + self.encoder,
+            self.weights_int8,
+            self.keys_values,
+            self.encoder,
+        ]
+        .map(|bytes| megabytes(bytes as u64));
+        format!("about {all}: weights {weights}, keys and values {keys_values}, encoder {encoder}")
+    }
+
+    fn f32_text(&self) -> String {
+        let all = self.weights_f32 + self.keys_values + self.encoder;
+        let [all, weights] = [all, self.weights_f32].map(|bytes| megabytes(bytes as u64));
+        format!("about {all}: weights {weights}, the rest the same")
+    }
+
+    fn new(file: &WhisperFile) -> Memory {
+        let (mut weights_f32, mut weights_int8) = (0, 0);
+        for name in file.tensor_names() {
+            let shape = file.shape(name).unwrap_or_default();
+            let n: usize = shape.iter().product();
+            let is_matrix = shape.len() == 2 && !name.ends_with("positional_embedding");
+            weights_f32 += 4 * n;
+            weights_int8 += if is_matrix { n + 4 * shape[0] } else { 4 * n };
+        }
+        let d = file.dims();
+        let positions = d.n_audio_ctx + d.n_text_ctx;
+        let f16_bytes = 2;
+        Memory {
+            weights_f32,
+            weights_int8,
+            keys_values: 2 * d.n_text_layer * positions * d.n_text_state * f16_bytes,
+            // Per position and state: convolution 2, input, norm and query 3, their stack 3, keys
+            // and values 2, the feed-forward layer 4, all in floats; its 8-bit copy 4 bytes.
+            encoder: d.n_audio_ctx * d.n_audio_state * (14 * 4 + 4),
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! `hark models`: which models there are, fetching, checking, looking into and converting them.
+
+mod info;
+mod progress;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args as ClapArgs, Subcommand};
+use serde_json::{Value, json};
+
+use super::{Failure, Globals};
+use crate::error::Kind;
+use crate::format::{self, WhisperFile};
+use crate::models::{self, DEFAULT_MODEL, Fetcher, Manifest, Model, State};
+use crate::quant::BlockType;
+
+const EXAMPLES: &str = "\
+Examples:
+  hark models list
+  hark models pull tiny.en
+  hark models info tiny.en
+  hark models convert tiny.en ggml-tiny.en.bin
+  hark models quantize tiny.en ggml-tiny.en-q5_1.bin q5_1
+
+Models live in $HARK_MODELS, else in models/ of a checkout, else in the user's data folder.";
+
+/// Models: list, fetch, verify, look into, convert
+#[derive(Debug, ClapArgs)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// The models there are, and which of them are on this machine
+    List,
+    /// Fetch models and verify them; goes on where an earlier attempt ended
+    Pull {
+        /// Names from the list
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Verify the SHA-256 of fetched models
+    Verify {
+        /// Names from the list [default: all that are on this machine]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// What is in a model file and what it will take to run it
+    Info {
+        /// A name from the list, a file, or a folder that holds one
+        #[arg(value_name = "NAME|FILE")]
+        model: String,
+    },
+    /// Write a model for whisper.cpp, in half precision
+    Convert {
+        /// A name from the list, a file, or a folder that holds one
+        #[arg(value_name = "IN")]
+        input: String,
+        /// The new file
+        #[arg(value_name = "OUT")]
+        output: PathBuf,
+    },
+    /// Write a model for whisper.cpp, in a smaller type
+    Quantize {
+        /// A name from the list, a file, or a folder that holds one
+        #[arg(value_name = "IN")]
+        input: String,
+        /// The new file
+        #[arg(value_name = "OUT")]
+        output: PathBuf,
+        /// f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0
+        #[arg(value_name = "TYPE", value_parser = block_type)]
+        block: BlockType,
+    },
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
+    match args.action {
+        Action::List => list(globals),
+        Action::Pull { names } => pull(&names, globals),
+        Action::Verify { names } => verify(&names),
+        Action::Info { model } => {
+            let file = open(&model)?;
+            let info = info::Info::new(&file)?;
+            print(&if globals.json {
+                pretty(&info.json())
+            } else {
+                info.text()
+            })
+        }
+        Action::Convert { input, output } => convert(&input, &output, BlockType::F16),
+        Action::Quantize {
+            input,
+            output,
+            block,
+        } => convert(&input, &output, block),
+    }
+}
+
+fn list(globals: &Globals) -> Result<(), Failure> {
+    let (folder, manifest) = (models::folder()?, Manifest::embedded()?);
+    let rows: Vec<(&Model, State)> = manifest
+        .models
+        .iter()
+        .map(|model| (model, models::state(&folder, model)))
+        .collect();
+    let own = own_models(&folder, &manifest);
+    if globals.json {
+        let known = rows.iter().map(|(model, state)| {
+            json!({
+                "name": model.name,
+                "description": model.description,
+                "licence": model.licence,
+                "origin": model.origin,
+                "size_bytes": model.size_bytes(),
+                "state": state_name(state),
+                "default": model.name == DEFAULT_MODEL,
+            })
+        });
+        let own = own.iter().map(
+            |(name, size_bytes)| json!({ "name": name, "size_bytes": size_bytes, "state": "own" }),
+        );
+        return print(&pretty(&known.chain(own).collect()));
+    }
+    let mut text = String::new();
+    let width = rows.iter().map(|(model, _)| model.name.len());
+    let width = width
+        .chain(own.iter().map(|(name, _)| name.len()))
+        .max()
+        .unwrap_or(0);
+    for (model, state) in &rows {
+        let (name, what, state) = (&model.name, &model.description, state_name(state));
+        let (size, licence) = (megabytes(model.size_bytes()), &model.licence);
+        let _ = writeln!(
+            text,
+            "{name:<width$}  {state:<8}  {size:>9}  {licence:<10}  {what}"
+        );
+    }
+    for (name, size_bytes) in &own {
+        let size = megabytes(*size_bytes);
+        let _ = writeln!(text, "{name:<width$}  {:<8}  {size:>9}", "own");
+    }
+    let _ = writeln!(text, "in {}", folder.display());
+    print(&text)
+}
+
+/// Models that were put into the folder by hand: names and sizes in bytes.
+fn own_models(folder: &Path, manifest: &Manifest) -> Vec<(String, u64)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut own: Vec<(String, u64)> = entries
+        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
+        .filter(|(name, _)| manifest.find(name).is_none())
+        .filter_map(|(name, path)| Some((name, size_bytes(&WhisperFile::open(&path).ok()?))))
+        .collect();
+    own.sort();
+    own
+}
+
+fn pull(names: &[String], globals: &Globals) -> Result<(), Failure> {
+    let (folder, manifest) = (models::folder()?, Manifest::embedded()?);
+    // All names first: a mistyped one should not be found out after a long download.
+    let wanted: Vec<&Model> = names
+        .iter()
+        .map(|name| models::find(&manifest, name))
+        .collect::<Result<_, _>>()?;
+    let fetcher = Fetcher::new(folder);
+    for model in wanted {
+        let mut shown = progress::Shown::new();
+        let place = fetcher.pull(model, &mut |step| shown.step(step))?;
+        drop(shown);
+        let (name, licence, origin) = (&model.name, &model.licence, &model.origin);
+        if globals.json {
+            let size_bytes = model.size_bytes();
+            print(&pretty(&json!({
+                "name": name, "path": place, "licence": licence, "size_bytes": size_bytes,
+            })))?;
+            continue;
+        }
+        let size = megabytes(model.size_bytes());
+        let place = place.display();
+        print(&format!(
+            "{name}: verified, {size} in {place}\nLicence: {licence} ({origin})\n"
+        ))?;
+    }
+    Ok(())
+}
+
+fn verify(names: &[String]) -> Result<(), Failure> {
+    let (folder, manifest) = (models::folder()?, Manifest::embedded()?);
+    let mut wanted = Vec::new();
+    for name in names {
+        wanted.push(models::find(&manifest, name)?);
+    }
+    if names.is_empty() {
+        let here = |model: &&Model| models::state(&folder, model) != State::Absent;
+        wanted = manifest.models.iter().filter(here).collect();
+        if wanted.is_empty() {
+            let message = format!("no model is in {}", folder.display());
+            return Err(Failure::new(Kind::Model, message)
+                .hint(format!("run `hark models pull {DEFAULT_MODEL}`")));
+        }
+    }
+    let mut n_bad = 0;
+    for model in wanted {
+        let bar = progress::bar(model.size_bytes(), &model.name);
+        let verified = models::verify(&folder, model, &mut |done_bytes| {
+            bar.set_position(done_bytes)
+        });
+        bar.finish_and_clear();
+        match verified {
+            Ok(()) => print(&format!("{}: verified\n", model.name))?,
+            Err(error) => {
+                n_bad += 1;
+                Failure::from(error).print();
+            }
+        }
+    }
+    if n_bad > 0 {
+        return Err(Failure::reported(Kind::Model));
+    }
+    Ok(())
+}
+
+fn convert(input: &str, output: &Path, block: BlockType) -> Result<(), Failure> {
+    let file = open(input)?;
+    if let (Ok(from), Ok(to)) = (file.path().canonicalize(), output.canonicalize())
+        && from == to
+    {
+        let message = format!("{} would be written onto itself", output.display());
+        return Err(Failure::new(Kind::Usage, message).hint("choose another name"));
+    }
+    // Nobody finds a half-written model under its name.
+    let mut part = output.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let cannot = |error: io::Error| {
+        let message = format!("cannot write {}: {error}", output.display());
+        Failure::new(Kind::Usage, message)
+    };
+    let bar = progress::bar(0, &output.display().to_string());
+    let mut out = io::BufWriter::new(fs::File::create(&part).map_err(cannot)?);
+    let written = format::write_ggml(&file, block, &mut out, &mut |done_bytes, all_bytes| {
+        bar.set_length(all_bytes);
+        bar.set_position(done_bytes);
+    });
+    bar.finish_and_clear();
+    if let Err(error) = written {
+        let _ = fs::remove_file(&part);
+        return Err(error.into());
+    }
+    drop(out);
+    fs::rename(&part, output).map_err(cannot)?;
+    let size = megabytes(fs::metadata(output).map_err(cannot)?.len());
+    print(&format!("{}: {size}, {}\n", output.display(), block.name()))
+}
+
+/// Opens a model by name or path.
+fn open(name_or_path: &str) -> Result<WhisperFile, Failure> {
+    Ok(WhisperFile::open(&models::resolve(name_or_path)?)?)
+}
+
+/// The types that can be written, by the names their files use.
+fn block_type(name: &str) -> Result<BlockType, String> {
+    use BlockType::*;
+    [F32, F16, BF16, Q8_0, Q5_1, Q5_0, Q4_1, Q4_0]
+        .into_iter()
+        .find(|block| block.name().eq_ignore_ascii_case(name))
+        .ok_or_else(|| "the types are f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 and q4_0".to_owned())
+}
+
+fn state_name(state: &State) -> &'static str {
+    match state {
+        State::Absent => "-",
+        State::Partial(_) => "partial",
+        State::Complete => "here",
+    }
+}
+
+/// The size of the model file itself; 0 if it has gone since it was opened.
+fn size_bytes(file: &WhisperFile) -> u64 {
+    fs::metadata(file.path()).map_or(0, |found| found.len())
+}
+
+/// A size as people read it, in units of a million bytes.
+fn megabytes(n_bytes: u64) -> String {
+    format!("{:.1} MB", n_bytes as f64 / 1e6)
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::output("stdout", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_known_by_their_files_names() {
+        assert_eq!(block_type("Q5_1"), Ok(BlockType::Q5_1));
+        assert_eq!(block_type("f16"), Ok(BlockType::F16));
+        assert!(block_type("q6_k").is_err());
+        assert!(block_type("").is_err());
+    }
+
+    #[test]
+    fn sizes_are_in_millions_of_bytes() {
+        assert_eq!(megabytes(75_537_502), "75.5 MB");
+        assert_eq!(megabytes(0), "0.0 MB");
+    }
+}

@@ -1,0 +1,227 @@
+//! Captions while they grow, in any format.
+//!
+//! In: events, in order. Out: text for people (rewritten in place on a terminal, settled lines into
+//! a pipe), JSON lines, or subtitles of at most a few seconds each.
+
+use std::time::Instant;
+
+use clap::ValueEnum;
+
+use super::screen::{Screen, Style, columns};
+use super::{Cue, Out, json, no_color, srt, stdout_is_screen, vtt};
+use crate::cli::Failure;
+use crate::event::{Event, Word};
+
+/// Longest subtitle, in characters: two lines of a television's 42.
+const CUE_CHARS: usize = 84;
+/// Longest subtitle, in seconds.
+const CUE_SECONDS: f64 = 7.0;
+
+/// Forms of captions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Text: settled words, and on a terminal those that may still change
+    Text,
+    /// Events, one JSON object a line
+    Jsonl,
+    /// SubRip subtitles
+    Srt,
+    /// WebVTT subtitles
+    Vtt,
+}
+
+/// Writes captions.
+pub(crate) struct Captions {
+    out: Out,
+    view: View,
+    began: Instant,
+}
+
+enum View {
+    Screen(Screen),
+    Lines,
+    Jsonl,
+    Srt { n_cues: usize },
+    Vtt,
+}
+
+impl Captions {
+    /// Captions in `format`; the wall clock of events counts from `began`.
+    pub(crate) fn new(format: Format, mut out: Out, began: Instant) -> Result<Self, Failure> {
+        let style = if no_color() { Style::Plain } else { Style::Dim };
+        let view = match format {
+            Format::Text if stdout_is_screen() => View::Screen(Screen::new(style)),
+            Format::Text => View::Lines,
+            Format::Jsonl => View::Jsonl,
+            Format::Srt => View::Srt { n_cues: 0 },
+            Format::Vtt => {
+                out.write(vtt::HEAD)?;
+                out.flush()?;
+                View::Vtt
+            }
+        };
+        Ok(Captions { out, view, began })
+    }
+
+    /// Shows what the event changes.
+    pub(crate) fn event(&mut self, event: &Event) -> Result<(), Failure> {
+        let text = match &mut self.view {
+            View::Screen(screen) => screen_text(screen, event),
+            View::Lines => line_text(event),
+            View::Jsonl => json::live_event(event, self.began.elapsed()) + "\n",
+            View::Srt { n_cues } => {
+                let number = |cue: &Cue| {
+                    *n_cues += 1;
+                    srt::cue(*n_cues, cue)
+                };
+                cues(event).iter().map(number).collect()
+            }
+            View::Vtt => cues(event).iter().map(vtt::cue).collect(),
+        };
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.out.write(&text)?;
+        self.out.flush()
+    }
+
+    /// Writes what is left.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        self.out.flush()
+    }
+}
+
+fn screen_text(screen: &mut Screen, event: &Event) -> String {
+    match event {
+        Event::Partial {
+            stable, volatile, ..
+        } => screen.update(stable, volatile, columns()),
+        Event::Final { text, .. } => screen.finish(text, columns()),
+        Event::Gap { .. } | Event::Device { .. } => screen.finish(&line_text(event), columns()),
+        Event::Command { .. } | Event::Rejected { .. } | Event::Action { .. } => {
+            line_text(event).replace('\n', "\r\n")
+        }
+        Event::SpeechStart { .. } | Event::Commit { .. } => String::new(),
+    }
+}
+
+/// What stands in a pipe: a line for each utterance, and what went wrong or was done in brackets.
+fn line_text(event: &Event) -> String {
+    match event {
+        Event::Final { text, .. } if !text.is_empty() => format!("{text}\n"),
+        Event::Gap { t0, t1, .. } => format!("[{:.1} s of sound lost]\n", t1.0 - t0.0),
+        Event::Device { state, name } => {
+            let state = json::line(state);
+            format!("[{name}: {}]\n", state.trim_matches('"'))
+        }
+        Event::Command { name, slots, .. } => {
+            let slots: String = slots
+                .iter()
+                .map(|(key, value)| format!(" {key}={value}"))
+                .collect();
+            format!("[command {name}{slots}]\n")
+        }
+        Event::Action {
+            name,
+            status,
+            error,
+            output,
+            ..
+        } => {
+            let status = json::line(status);
+            let error = error
+                .as_ref()
+                .map(|error| format!(": {error}"))
+                .unwrap_or_default();
+            let output = output
+                .as_ref()
+                .map(|output| format!("{output}\n"))
+                .unwrap_or_default();
+            format!(
+                "[action {name} {}{error}]\n{output}",
+                status.trim_matches('"')
+            )
+        }
+        _ => String::new(),
+    }
+}
+
+/// Subtitles of a final, each short enough to read.
+fn cues(event: &Event) -> Vec<Cue> {
+    let Event::Final { words, .. } = event else {
+        return Vec::new();
+    };
+    let mut cues: Vec<Cue> = Vec::new();
+    for word in words {
+        match cues.last_mut() {
+            Some(cue) if fits(cue, word) => {
+                cue.text.push_str(&word.text);
+                cue.t1 = word.t1.0;
+            }
+            _ => cues.push(Cue {
+                t0: word.t0.0,
+                t1: word.t1.0,
+                text: word.text.trim_start().to_owned(),
+            }),
+        }
+    }
+    cues
+}
+
+/// Whether the word belongs to the cue. A sentence that has come to its end keeps its cue to itself
+/// once it is half full.
+fn fits(cue: &Cue, word: &Word) -> bool {
+    let n_chars = cue.text.chars().count() + word.text.chars().count();
+    let ended = cue.text.ends_with(['.', '?', '!']) && n_chars > CUE_CHARS / 2;
+    n_chars <= CUE_CHARS && word.t1.0 - cue.t0 <= CUE_SECONDS && !ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Seconds;
+
+    fn final_of(text: &str) -> Event {
+        let words = (text.split_whitespace().enumerate())
+            .map(|(i, word)| Word {
+                text: format!(" {word}"),
+                t0: Seconds(i as f64 * 0.5),
+                t1: Seconds(i as f64 * 0.5 + 0.4),
+                p: 1.0,
+            })
+            .collect();
+        let (t0, t1) = (Seconds(0.0), Seconds(9.0));
+        Event::Final {
+            id: 1,
+            t0,
+            t1,
+            text: text.to_owned(),
+            words,
+            flags: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn cues_are_short_enough_to_read() {
+        let long = "word ".repeat(60);
+        let cues = cues(&final_of(long.trim()));
+        assert!(cues.len() >= 4);
+        for pair in cues.windows(2) {
+            assert!(pair[0].t1 <= pair[1].t0);
+        }
+        for cue in &cues {
+            assert!(cue.text.chars().count() <= CUE_CHARS && cue.t1 - cue.t0 <= CUE_SECONDS);
+        }
+        let all: Vec<_> = cues.iter().map(|cue| cue.text.as_str()).collect();
+        assert_eq!(all.join(" "), long.trim());
+    }
+
+    #[test]
+    fn an_utterance_is_one_line() {
+        assert_eq!(
+            line_text(&final_of("Turn on the light.")),
+            "Turn on the light.\n"
+        );
+        assert_eq!(line_text(&final_of("")), "");
+    }
+}

@@ -1,0 +1,111 @@
+//! The output formats, each a file, and the place results go to.
+//!
+//! In: segments, cues and events. Out: bytes to stdout or a file, flushed where a reader may wait
+//! for them. Knows nothing of models or audio.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+
+use super::Failure;
+use crate::error::Kind;
+
+pub(crate) mod captions;
+pub(crate) mod json;
+pub(crate) mod report;
+pub(crate) mod screen;
+pub(crate) mod srt;
+pub(crate) mod txt;
+pub(crate) mod vtt;
+
+/// Where results go.
+pub(crate) struct Out {
+    writer: Box<dyn Write + Send>,
+    name: String,
+}
+
+impl Out {
+    /// To stdout.
+    pub(crate) fn stdout() -> Self {
+        Out {
+            writer: Box::new(BufWriter::new(io::stdout())),
+            name: "stdout".to_owned(),
+        }
+    }
+
+    /// To a new file, which replaces an old one of that name.
+    pub(crate) fn file(path: &Path) -> Result<Self, Failure> {
+        let file = File::create(path).map_err(|error| {
+            Failure::new(
+                Kind::Usage,
+                format!("cannot write {}: {error}", path.display()),
+            )
+        })?;
+        let name = path.display().to_string();
+        Ok(Out {
+            writer: Box::new(BufWriter::new(file)),
+            name,
+        })
+    }
+
+    /// Writes text as it is.
+    pub(crate) fn write(&mut self, text: &str) -> Result<(), Failure> {
+        let written = self.writer.write_all(text.as_bytes());
+        written.map_err(|error| Failure::output(&self.name, &error))
+    }
+
+    /// Hands everything written so far to the reader.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        let flushed = self.writer.flush();
+        flushed.map_err(|error| Failure::output(&self.name, &error))
+    }
+
+    /// Writes a line and hands it over at once.
+    pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
+        self.write(text)?;
+        self.write("\n")?;
+        self.flush()
+    }
+}
+
+/// Whether colours and cursor movements may be used on stdout.
+pub(crate) fn stdout_is_screen() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Whether the user asked for no colours (<https://no-color.org>).
+pub(crate) fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// A stretch of text with its time, as subtitles show it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Cue {
+    /// Start in seconds.
+    pub(crate) t0: f64,
+    /// End in seconds.
+    pub(crate) t1: f64,
+    /// The text; one line.
+    pub(crate) text: String,
+}
+
+/// `seconds` as hours, minutes, seconds and milliseconds with `point` before the last.
+fn clock(seconds: f64, point: char) -> String {
+    let ms = (seconds.max(0.0) * 1000.0).round() as u64;
+    let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+    format!("{h:02}:{m:02}:{s:02}{point}{:03}", ms % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rounded_to_the_millisecond() {
+        assert_eq!(clock(0.0, ','), "00:00:00,000");
+        assert_eq!(clock(59.9996, '.'), "00:01:00.000");
+        assert_eq!(clock(3_725.042_5, ','), "01:02:05,043");
+        assert_eq!(clock(-1.0, ','), "00:00:00,000");
+        assert_eq!(clock(360_000.5, '.'), "100:00:00.500");
+    }
+}

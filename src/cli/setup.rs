@@ -1,0 +1,240 @@
+//! From what was typed and configured to what the subcommands work with.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use super::{Failure, Globals};
+use crate::audio::{PcmSpec, SourceSpec, StdinFormat};
+use crate::config::{ComputeConfig, Config, TaskConfig, WindowConfig};
+use crate::error::{Classify, Kind};
+use crate::format::WhisperFile;
+use crate::kernels::{Cpu, Exec};
+use crate::models;
+use crate::nn::Compute;
+use crate::pipeline::{Commands, Settings};
+use crate::vad::{EndpointConfig, SegmenterConfig};
+use crate::whisper::{Model, Options, Task, Thresholds, Window, WordTimes};
+
+/// The configuration, with what the command line changes.
+pub(crate) struct Setup {
+    /// As read.
+    pub(crate) config: Config,
+    model: String,
+    n_threads: usize,
+}
+
+impl Setup {
+    /// Reads the configuration.
+    pub(crate) fn load(globals: &Globals) -> Result<Self, Failure> {
+        let config = Config::load(globals.config.as_deref())?;
+        if globals.log.is_none() {
+            log::set_max_level(config.log.level);
+        }
+        let model = globals
+            .model
+            .clone()
+            .unwrap_or_else(|| config.model.name.clone());
+        let n_threads = match globals.threads.map_or(config.model.threads, usize::from) {
+            0 => n_physical_cores(),
+            n => n,
+        };
+        Ok(Setup {
+            config,
+            model,
+            n_threads,
+        })
+    }
+
+    /// The speech model, loaded for this CPU.
+    pub(crate) fn model(&self) -> Result<Arc<Model>, Failure> {
+        let path = models::resolve(&self.model).map_err(|error| {
+            // A name that nobody knows is a model that cannot be used all the same.
+            Failure::new(Kind::Model, error.to_string())
+        })?;
+        let cpu = Cpu::from_env()?;
+        let exec = Exec::new(cpu, self.n_threads);
+        let file = WhisperFile::open(&path).map_err(|error| unusable(&path, &error))?;
+        let model = Model::load(&file, exec, self.compute())?;
+        log::info!(
+            "model {} ({}, {}) on {} threads, {}",
+            path.display(),
+            model.name(),
+            model.compute().name(),
+            self.n_threads,
+            cpu.name()
+        );
+        Ok(model)
+    }
+
+    /// What the linear layers compute with.
+    pub(crate) fn compute(&self) -> Compute {
+        match self.config.model.compute {
+            ComputeConfig::F32 => Compute::F32,
+            ComputeConfig::Int8 => Compute::Int8,
+        }
+    }
+
+    /// Threads that compute.
+    pub(crate) fn n_threads(&self) -> usize {
+        self.n_threads
+    }
+
+    /// How recordings are transcribed; `language` as typed: a code, a name or `auto`.
+    pub(crate) fn options(&self, language: Option<&str>) -> Options {
+        let config = &self.config.whisper;
+        let language = match language {
+            Some("auto") => None,
+            Some(language) => Some(language.to_owned()),
+            None => config.language.clone(),
+        };
+        Options {
+            language,
+            task: match config.task {
+                TaskConfig::Transcribe => Task::Transcribe,
+                TaskConfig::Translate => Task::Translate,
+            },
+            window: match config.window {
+                WindowConfig::Short => Window::Short,
+                WindowConfig::Full => Window::Full,
+            },
+            words: if config.words {
+                WordTimes::On
+            } else {
+                WordTimes::Off
+            },
+            prompt: config.prompt.clone(),
+            thresholds: Thresholds {
+                temperatures: config.temperatures.clone(),
+                compression_ratio: config.compression_ratio,
+                logprob: config.logprob,
+                no_speech: config.no_speech,
+                ..Thresholds::default()
+            },
+            ..Options::default()
+        }
+    }
+
+    /// How the pipeline is set up.
+    pub(crate) fn settings(&self, language: Option<&str>) -> Settings {
+        let vad = &self.config.vad;
+        let endpoint = EndpointConfig {
+            threshold: vad.threshold,
+            neg_threshold: vad.neg_threshold,
+            min_speech_ms: vad.min_speech_ms,
+            min_silence_ms: vad.min_silence_ms,
+            pre_roll_ms: vad.pre_roll_ms,
+            max_speech_ms: vad.max_speech_ms,
+        };
+        Settings {
+            segmenter: SegmenterConfig {
+                endpoint,
+                ..SegmenterConfig::default()
+            },
+            options: self.options(language),
+            partial_step_ms: self.config.caption.partial_step_ms,
+            commands: self.commands(),
+        }
+    }
+
+    fn commands(&self) -> Option<Commands> {
+        let config = &self.config.commands;
+        if config.spec.commands.is_empty() {
+            return None;
+        }
+        Some(Commands::new(config))
+    }
+
+    /// The source that was named, or the configured device.
+    pub(crate) fn source(
+        &self,
+        name: Option<&str>,
+        raw: Option<&str>,
+    ) -> Result<SourceSpec, Failure> {
+        let Some(name) = name else {
+            refuse_raw(raw)?;
+            return Ok(SourceSpec::Mic(self.config.audio.device.clone()));
+        };
+        if name == "-" {
+            return file_or_stdin(Path::new(name), raw);
+        }
+        refuse_raw(raw)?;
+        if name == "mic" {
+            return Ok(SourceSpec::Mic(self.config.audio.device.clone()));
+        }
+        if let Some(device) = name.strip_prefix("mic:") {
+            return Ok(SourceSpec::Mic(device.to_owned()));
+        }
+        let path = PathBuf::from(name);
+        // A recording has a folder or an ending in its name; what has neither and does not exist
+        // is a device.
+        let is_path = path.exists() || path.extension().is_some() || path.components().count() > 1;
+        Ok(if is_path {
+            SourceSpec::File(path)
+        } else {
+            SourceSpec::Mic(name.to_owned())
+        })
+    }
+}
+
+/// The damage, with the name of what is damaged if the error does not say it.
+fn unusable(path: &Path, error: &(impl Classify + 'static)) -> Failure {
+    let text = error.to_string();
+    let name = path.display().to_string();
+    if text.contains(&name) {
+        return Failure::new(error.kind(), text);
+    }
+    Failure::new(error.kind(), format!("model {name}: {text}"))
+}
+
+/// A recording, or standard input for `-`; `raw` describes the latter's samples.
+pub(crate) fn file_or_stdin(path: &Path, raw: Option<&str>) -> Result<SourceSpec, Failure> {
+    if !is_stdin(path) {
+        refuse_raw(raw)?;
+        return Ok(SourceSpec::File(path.to_owned()));
+    }
+    let format = match raw {
+        Some(raw) => StdinFormat::Raw(raw.parse::<PcmSpec>()?),
+        None => StdinFormat::Wav,
+    };
+    Ok(SourceSpec::Stdin(format))
+}
+
+fn refuse_raw(raw: Option<&str>) -> Result<(), Failure> {
+    let message = "--raw describes standard input, which is not read: name - as the source";
+    raw.map_or(Ok(()), |_| Err(Failure::new(Kind::Usage, message)))
+}
+
+/// Whether the file is standard input.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Whether the source comes at its own pace.
+pub(crate) fn is_live(spec: &SourceSpec) -> bool {
+    matches!(spec, SourceSpec::Mic(_))
+}
+
+/// Cores that this process may use, hardware threads of one core counted once: two threads that
+/// multiply matrices on one core share its arithmetic and only wait for each other.
+fn n_physical_cores() -> usize {
+    let n_logical = available_parallelism().map_or(1, usize::from);
+    let mut cores: Vec<String> = Vec::new();
+    for entry in std::fs::read_dir("/sys/devices/system/cpu")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let siblings = entry.path().join("topology/thread_siblings_list");
+        if let Ok(siblings) = std::fs::read_to_string(siblings)
+            && !cores.contains(&siblings)
+        {
+            cores.push(siblings);
+        }
+    }
+    if cores.is_empty() {
+        n_logical
+    } else {
+        cores.len().min(n_logical)
+    }
+}

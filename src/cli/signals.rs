@@ -1,0 +1,65 @@
+//! Ctrl-C and SIGTERM as a request to stop; a second one ends the program at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::Failure;
+use crate::daemon::Stop;
+use crate::error::Kind;
+
+/// Exit code of work that a signal has cut short.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// A stop that the next Ctrl-C or SIGTERM requests.
+pub(crate) struct OnSignal {
+    stop: Stop,
+    has_work: Arc<AtomicBool>,
+}
+
+impl OnSignal {
+    /// Watches from now on. Until the work begins there is nothing to deliver, and a signal ends
+    /// the program with `idle_code`: a model that is being read is not waited for.
+    pub(crate) fn watch(idle_code: u8) -> Result<Self, Failure> {
+        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| {
+            Failure::new(
+                Kind::Bug,
+                format!("cannot watch for Ctrl-C and SIGTERM: {error}"),
+            )
+        })?;
+        let (stop, mut handle) = Stop::new();
+        let has_work = Arc::new(AtomicBool::new(false));
+        let is_working = has_work.clone();
+        let watch = move || {
+            let mut n_seen = 0;
+            for _ in signals.forever() {
+                n_seen += 1;
+                if n_seen > 1 {
+                    std::process::exit(i32::from(INTERRUPTED));
+                }
+                if !is_working.load(Ordering::Acquire) {
+                    std::process::exit(i32::from(idle_code));
+                }
+                handle.request();
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(watch);
+        thread.map_err(|error| {
+            Failure::new(
+                Kind::Bug,
+                format!("cannot start the thread for signals: {error}"),
+            )
+        })?;
+        Ok(OnSignal { stop, has_work })
+    }
+
+    /// The work begins: from now on a signal requests the stop.
+    pub(crate) fn begin(&self) -> &Stop {
+        self.has_work.store(true, Ordering::Release);
+        &self.stop
+    }
+}

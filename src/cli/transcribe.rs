@@ -1,0 +1,257 @@
+//! `hark transcribe`: recordings to text.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args as ClapArgs;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output::Out;
+use super::output::json::{Line, Transcript};
+use super::output::report::{Files, Format, Report, Shown, Target};
+use super::setup::{self, Setup};
+use super::signals::{self, OnSignal};
+use super::{Failure, Globals};
+use crate::audio::{self, AudioSource, SourceSpec};
+use crate::daemon::Stop;
+use crate::dsp::SAMPLE_RATE_HZ;
+use crate::error::Kind;
+use crate::event::Seconds;
+use crate::whisper::{Model, Options, Segment, Task, Transcriber, WordTimes};
+
+const EXAMPLES: &str = "\
+Examples:
+  hark transcribe meeting.m4a
+  hark transcribe --format srt --output talk.srt talk.mp3
+  hark transcribe --format jsonl --words *.flac > talks.jsonl
+  hark transcribe --model base --language de --translate rede.ogg
+  arecord -f S16_LE -r 16000 -c 1 -t raw -d 5 | hark transcribe - --raw s16le,16000,1";
+
+/// Write down what is said in recordings
+///
+/// Reads WAV, FLAC, MP3, OGG/Vorbis and M4A/AAC of any rate and channel count; `-` is a WAV stream
+/// on standard input, or raw samples with --raw. Text is printed as it comes. A file that cannot be
+/// read is reported, and the others go on.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Recordings, or - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Form of the output [default: txt, or json with --json]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Language spoken: a code or name, or auto to detect it [default: of the configuration]
+    #[arg(long, value_name = "LANGUAGE")]
+    language: Option<String>,
+    /// Write it down in English
+    #[arg(long)]
+    translate: bool,
+    /// Give every word its time (in json and jsonl)
+    #[arg(long)]
+    words: bool,
+    /// File to write instead of standard output; a folder when there are several recordings
+    #[arg(short, long, value_name = "PATH")]
+    output: Option<PathBuf>,
+    /// What standard input is when it is no WAV, for example s16le,16000,1
+    #[arg(long, value_name = "FORMAT,RATE,CHANNELS")]
+    raw: Option<String>,
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
+    let sources = sources(&args)?;
+    let report = report(&args, globals)?;
+    let signals = OnSignal::watch(signals::INTERRUPTED)?;
+    let setup = Setup::load(globals)?;
+    let mut options = setup.options(args.language.as_deref());
+    if args.translate {
+        options.task = Task::Translate;
+    }
+    if args.words {
+        options.words = WordTimes::On;
+    }
+    let model = setup.model()?;
+    let stop = signals.begin().clone();
+    let mut job = Job {
+        model,
+        options,
+        stop,
+        report,
+    };
+    let outcome = job.files(&sources);
+    // What was done is delivered, however it ended.
+    job.report.finish()?;
+    outcome
+}
+
+fn sources(args: &Args) -> Result<Vec<(String, SourceSpec)>, Failure> {
+    let n_stdin = args
+        .files
+        .iter()
+        .filter(|file| setup::is_stdin(file))
+        .count();
+    if n_stdin > 1 {
+        return Err(Failure::new(
+            Kind::Usage,
+            "standard input can be read once only: give one -",
+        ));
+    }
+    if n_stdin == 0 && args.raw.is_some() {
+        let message = "--raw describes standard input, which is not read: give - as the file";
+        return Err(Failure::new(Kind::Usage, message));
+    }
+    let spec = |file: &PathBuf| -> Result<_, Failure> {
+        Ok((
+            file.display().to_string(),
+            setup::file_or_stdin(file, args.raw.as_deref())?,
+        ))
+    };
+    args.files.iter().map(spec).collect()
+}
+
+fn report(args: &Args, globals: &Globals) -> Result<Report, Failure> {
+    let format = args.format.unwrap_or(if globals.json {
+        Format::Json
+    } else {
+        Format::Txt
+    });
+    let several = args.files.len() > 1;
+    let subtitles = matches!(format, Format::Srt | Format::Vtt);
+    let target = match &args.output {
+        None if several && subtitles => {
+            let message = "subtitles of several files need a folder: give --output FOLDER";
+            return Err(Failure::new(Kind::Usage, message));
+        }
+        None => Target::One(Out::stdout()),
+        Some(path) if path.is_dir() || several => {
+            std::fs::create_dir_all(path).map_err(|error| {
+                let message = format!("cannot make the folder {}: {error}", path.display());
+                Failure::new(Kind::Usage, message)
+            })?;
+            Target::Folder(path.clone())
+        }
+        Some(path) => Target::One(Out::file(path)?),
+    };
+    Ok(Report::new(
+        format,
+        target,
+        if several { Files::Several } else { Files::One },
+    ))
+}
+
+/// Work on one file after the other.
+struct Job {
+    model: Arc<Model>,
+    options: Options,
+    stop: Stop,
+    report: Report,
+}
+
+impl Job {
+    fn files(&mut self, sources: &[(String, SourceSpec)]) -> Result<(), Failure> {
+        let mut outcome = Ok(());
+        for (name, spec) in sources {
+            match self.file(name, spec) {
+                Ok(()) => {}
+                // A failure that is not the file's own would come again with the next.
+                Err(failure) if sources.len() == 1 || failure.kind() != Some(Kind::Input) => {
+                    return Err(failure);
+                }
+                Err(failure) => {
+                    failure.print();
+                    outcome = Err(Failure::reported(Kind::Input));
+                }
+            }
+            if self.stop.is_requested() {
+                return Err(Failure::interrupted());
+            }
+        }
+        outcome
+    }
+
+    fn file(&mut self, name: &str, spec: &SourceSpec) -> Result<(), Failure> {
+        let mut source = audio::open(spec)?;
+        let mut transcriber = Transcriber::new(self.model.clone(), self.options.clone())?;
+        transcriber.set_abort(self.stop.flag());
+        let progress = progress(source.duration_s(), self.report.begin(name)?);
+        let heard = self.listen(source.as_mut(), &mut transcriber, &progress);
+        progress.finish_and_clear();
+        let (n_samples, outcome) = match heard {
+            Ok(n_samples) => (n_samples, Ok(())),
+            Err((n_samples, failure)) => (n_samples, Err(failure)),
+        };
+        self.report.end(Transcript {
+            file: name.to_owned(),
+            duration_s: Seconds::of_sample(n_samples),
+            language: transcriber.language().map(str::to_owned),
+            text: String::new(),
+            segments: Vec::new(),
+            model: self.model.name().to_owned(),
+            decoding: "greedy",
+            compute: self.model.compute().name(),
+            error: outcome.as_ref().err().map(Failure::to_string),
+        })?;
+        outcome
+    }
+
+    /// The whole source, segment by segment; the number of samples heard.
+    fn listen(
+        &mut self,
+        source: &mut dyn AudioSource,
+        transcriber: &mut Transcriber,
+        progress: &ProgressBar,
+    ) -> Result<u64, (u64, Failure)> {
+        let mut samples = Vec::new();
+        let mut n_heard = 0;
+        let (words, report) = (self.options.words, &mut self.report);
+        let mut written = Ok(());
+        let mut sink = |segment: Segment| {
+            if written.is_ok() {
+                written = report.segment(line_of(segment, words));
+            }
+        };
+        let mut read = Ok(());
+        while !self.stop.is_requested() {
+            samples.clear();
+            match source.read(&mut samples) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    // What came before the damage is still transcribed.
+                    read = Err(Failure::from(error));
+                    break;
+                }
+            }
+            n_heard += samples.len() as u64;
+            transcriber.push(&samples, &mut sink);
+            progress.set_position(n_heard / u64::from(SAMPLE_RATE_HZ / 10));
+        }
+        transcriber.finish(&mut sink);
+        match read.and(written) {
+            Ok(()) => Ok(n_heard),
+            Err(failure) => Err((n_heard, failure)),
+        }
+    }
+}
+
+fn line_of(segment: Segment, words: WordTimes) -> Line {
+    Line {
+        t0: Seconds(segment.t0),
+        t1: Seconds(segment.t1),
+        text: segment.text.trim().to_owned(),
+        words: (words == WordTimes::On).then_some(segment.words),
+    }
+}
+
+/// A bar on stderr while nothing appears on a terminal otherwise; its unit is 0.1 s of audio.
+fn progress(duration_s: Option<f64>, shown: Shown) -> ProgressBar {
+    let is_seen = io::stderr().is_terminal() && shown == Shown::Nothing;
+    let (true, Some(duration_s)) = (is_seen, duration_s) else {
+        return ProgressBar::hidden();
+    };
+    let style = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {percent} % {eta} left");
+    ProgressBar::new((duration_s * 10.0) as u64)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,494 @@
+//! Threads and signals around the pipeline's stages: sound that comes at its own pace.
+//!
+//! ```text
+//! source ─▶ front thread ─▶ recogniser thread ─▶ caller's thread (decide, report) ─▶ runner
+//!                                                      ▲                               │
+//!                                                      └─────────── results ───────────┘
+//! ```
+//!
+//! In: a source of samples and the stages. Out: events, on the caller's thread, in order. Every hop
+//! is bounded:
+//!
+//! | hop | holds | when it is full |
+//! |---|---|---|
+//! | microphone ring (in the source) | seconds of audio | the newest audio is lost and reported as a `gap` |
+//! | front → recogniser | [`N_SPEECH_MESSAGES`] | the front waits; the source's ring takes the rest |
+//! | recogniser → caller | [`N_EVENTS`] | partials are dropped and counted; everything else waits |
+//! | caller → runner | the runner's `max_waiting` jobs | the action is reported as failed |
+//! | runner → caller | [`N_RESULTS`], more than jobs can wait | the result is logged instead |
+//!
+//! Partials are made only when the recogniser has nothing else to do, and given up when the speech
+//! ends meanwhile: a slow machine gets fewer of them, and never loses a final.
+//!
+//! A stop (Ctrl-C, SIGTERM) ends within [`STOP_DEADLINE`]: the open utterance is closed, its final
+//! delivered, and what is not done by then is left.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, at, bounded, never, select};
+
+use crate::audio::{AudioError, AudioSource};
+use crate::command::{Completion, Runner, RunnerOptions};
+use crate::dsp::SAMPLE_RATE_HZ;
+use crate::event::{Event, GapReason};
+use crate::pipeline::{Abort, Control, Decision, Front, Recogniser, Speech, Stages, result_of};
+
+/// Windows of speech (32 ms each) between front and recogniser: a minute.
+const N_SPEECH_MESSAGES: usize = 2048;
+/// Events between recogniser and caller.
+const N_EVENTS: usize = 256;
+/// Results of actions on their way to the caller.
+const N_RESULTS: usize = 256;
+
+/// From the stop to the end.
+const STOP_DEADLINE: Duration = Duration::from_millis(950);
+/// From the stop until a source that does not answer is left alone.
+const SOURCE_DEADLINE: Duration = Duration::from_millis(200);
+/// From the stop until a final that is being worked on is cut short.
+const FINAL_DEADLINE: Duration = Duration::from_millis(750);
+
+/// How fast a source is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As fast as it gives: a microphone sets the pace itself.
+    Source,
+    /// As if it were spoken now.
+    RealTime,
+}
+
+/// A request to stop, made on one thread and seen on all. Clones are the same request.
+#[derive(Clone)]
+pub struct Stop {
+    requested: Arc<AtomicBool>,
+    receiver: Receiver<()>,
+}
+
+/// The other end of a [`Stop`]: requests it, by being dropped, too.
+pub struct StopHandle {
+    requested: Arc<AtomicBool>,
+    sender: Option<Sender<()>>,
+}
+
+impl Stop {
+    /// A request not made yet, and the means to make it.
+    pub fn new() -> (Stop, StopHandle) {
+        let (sender, receiver) = bounded(0);
+        let requested = Arc::new(AtomicBool::new(false));
+        let stop = Stop {
+            requested: requested.clone(),
+            receiver,
+        };
+        (
+            stop,
+            StopHandle {
+                requested,
+                sender: Some(sender),
+            },
+        )
+    }
+
+    /// Whether it was made.
+    pub fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::Acquire)
+    }
+
+    /// The flag itself, for work that looks at it now and then.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        self.requested.clone()
+    }
+
+    /// Waits until `deadline` or the request.
+    fn wait_until(&self, deadline: Instant) {
+        // Nothing is ever sent: this ends by time or by the sender's end.
+        let _ = self.receiver.recv_deadline(deadline);
+    }
+}
+
+impl StopHandle {
+    /// Makes the request.
+    pub fn request(&mut self) {
+        self.requested.store(true, Ordering::Release);
+        self.sender = None;
+    }
+}
+
+impl Drop for StopHandle {
+    fn drop(&mut self) {
+        self.request();
+    }
+}
+
+/// What the threads share.
+struct Shared {
+    stop: Stop,
+    abort: Abort,
+    pace: Pace,
+    /// When the first sample of the stream was spoken.
+    began: OnceLock<Instant>,
+}
+
+/// Runs the stages on a source until it ends or `stop` is requested. Every event goes to `sink` on
+/// the caller's thread, with the time it is reported.
+pub fn run(
+    source: Box<dyn AudioSource>,
+    pace: Pace,
+    stages: Stages,
+    stop: &Stop,
+    sink: &mut dyn FnMut(Event) -> Flow,
+) -> Result<(), AudioError> {
+    let Stages {
+        front,
+        recogniser,
+        control,
+        abort,
+    } = stages;
+    let shared = Arc::new(Shared {
+        stop: stop.clone(),
+        abort,
+        pace,
+        began: OnceLock::new(),
+    });
+    let (speech_in, speech_out) = bounded(N_SPEECH_MESSAGES);
+    let (event_in, event_out) = bounded(N_EVENTS);
+    let (result_in, result_out) = bounded(N_RESULTS);
+    let (hurry_in, hurry_out) = bounded(0);
+
+    let front = {
+        let shared = shared.clone();
+        spawn("front", move || {
+            front_loop(source, front, &speech_in, &shared)
+        })
+    };
+    let recogniser = {
+        let shared = shared.clone();
+        let hops = Hops {
+            speech: speech_out,
+            hurry: hurry_out,
+            events: event_in,
+        };
+        spawn("recogniser", move || {
+            recogniser_loop(recogniser, &hops, &shared)
+        })
+    };
+    let running = control.running();
+    let caller = Caller {
+        control,
+        shared,
+        runner: runner(running, result_in),
+        events: event_out,
+        results: result_out,
+        n_jobs_open: 0,
+        hurry: Some(hurry_in),
+    };
+    let end = caller.run(sink);
+    finish(front, recogniser, end)
+}
+
+/// Whether the receiver of events wants more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// More.
+    Go,
+    /// It is gone: stop.
+    Stop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// All threads have said their last.
+    Complete,
+    /// The deadline has passed; some thread still works.
+    Overdue,
+}
+
+/// Reads the source until it ends, and finds speech.
+fn front_loop(
+    mut source: Box<dyn AudioSource>,
+    mut front: Front,
+    speech: &Sender<Speech>,
+    shared: &Shared,
+) -> Result<(), AudioError> {
+    let mut samples = Vec::with_capacity(SAMPLE_RATE_HZ as usize);
+    let mut n_read = 0_u64;
+    let mut sink = |message: Speech| {
+        if matches!(message, Speech::End { .. }) {
+            shared.abort.partial.store(true, Ordering::Release);
+        }
+        // The recogniser ends before the front at a stop only; nobody wants the rest then.
+        let _ = speech.send(message);
+    };
+    let end = loop {
+        if shared.stop.is_requested() {
+            break Ok(());
+        }
+        samples.clear();
+        match source.read(&mut samples) {
+            Ok(0) => break Ok(()),
+            Ok(_) => {}
+            Err(error) => break Err(error),
+        }
+        let lost = source.take_lost_samples();
+        if lost > 0 {
+            front.gap(lost, GapReason::Overrun, &mut sink);
+        }
+        n_read += lost + samples.len() as u64;
+        shared.pace_to(n_read, samples.len());
+        front.push(&samples, &mut sink);
+    };
+    front.flush(&mut sink);
+    end
+}
+
+impl Shared {
+    /// Waits until sample `n_read` has been spoken, and notes when the first one was.
+    fn pace_to(&self, n_read: u64, n_new: usize) {
+        let spoken = |n: u64| Duration::from_secs_f64(n as f64 / f64::from(SAMPLE_RATE_HZ));
+        match self.pace {
+            Pace::Source => {
+                self.began
+                    .get_or_init(|| Instant::now() - spoken(n_new as u64));
+            }
+            Pace::RealTime => {
+                let began = *self.began.get_or_init(Instant::now);
+                self.stop.wait_until(began + spoken(n_read));
+            }
+        }
+    }
+}
+
+/// What the recogniser thread is connected to.
+struct Hops {
+    speech: Receiver<Speech>,
+    /// Ends when the recogniser should wait for the front no longer.
+    hurry: Receiver<()>,
+    events: Sender<Event>,
+}
+
+/// Turns speech into captions. Takes all that waits before it thinks of a partial.
+fn recogniser_loop(mut recogniser: Recogniser, hops: &Hops, shared: &Shared) {
+    let mut n_dropped = 0_u64;
+    let mut sink = |event: Event| match event {
+        Event::Partial { .. } => {
+            if let Err(TrySendError::Full(_)) = hops.events.try_send(event) {
+                n_dropped += 1;
+            }
+        }
+        // The caller is gone only when the process is about to end.
+        event => drop(hops.events.send(event)),
+    };
+    let mut hurried = false;
+    loop {
+        while let Ok(message) = hops.speech.try_recv() {
+            take(&mut recogniser, &message, &mut sink, shared);
+        }
+        if hurried {
+            break;
+        }
+        if recogniser.step_is_due() && !shared.stop.is_requested() {
+            recogniser.step(&mut sink);
+        }
+        select! {
+            recv(hops.speech) -> message => match message {
+                Ok(message) => take(&mut recogniser, &message, &mut sink, shared),
+                Err(_) => break,
+            },
+            recv(hops.hurry) -> _ => hurried = true,
+        }
+    }
+    recogniser.flush(&mut sink);
+    if n_dropped > 0 {
+        log::info!("{n_dropped} partials were dropped: the output was too slow");
+    }
+}
+
+fn take(
+    recogniser: &mut Recogniser,
+    message: &Speech,
+    sink: &mut dyn FnMut(Event),
+    shared: &Shared,
+) {
+    recogniser.take(message, sink);
+    if matches!(message, Speech::End { .. }) && !shared.stop.is_requested() {
+        shared.abort.partial.store(false, Ordering::Release);
+    }
+}
+
+/// What carries jobs out; none when the system gives it no threads.
+fn runner(running: RunnerOptions, results: Sender<Event>) -> Option<Runner> {
+    let report = move |done: Completion| {
+        if let Err(error) = results.try_send(result_of(done)) {
+            log::warn!(
+                "nobody took the result of an action: {:?}",
+                error.into_inner()
+            );
+        }
+    };
+    let runner = Runner::new(running, Arc::new(report));
+    runner
+        .inspect_err(|error| log::error!("actions cannot be carried out: {error}"))
+        .ok()
+}
+
+/// The caller's side: decides, hands out jobs, reports, and keeps the deadlines of a stop.
+struct Caller {
+    control: Control,
+    shared: Arc<Shared>,
+    runner: Option<Runner>,
+    events: Receiver<Event>,
+    results: Receiver<Event>,
+    n_jobs_open: usize,
+    hurry: Option<Sender<()>>,
+}
+
+/// What the caller met next.
+enum Next {
+    /// Something to report.
+    Event(Event),
+    /// The recogniser has said its last.
+    NoMoreEvents,
+    /// The stop was requested.
+    Stop,
+    /// A deadline of the stop.
+    Deadline,
+}
+
+impl Caller {
+    fn run(mut self, sink: &mut dyn FnMut(Event) -> Flow) -> End {
+        let end = self.follow(sink);
+        // What still runs is ended; its results are the last to report.
+        self.runner = None;
+        while let Ok(event) = self.results.try_recv() {
+            if sink(event) == Flow::Stop {
+                break;
+            }
+        }
+        end
+    }
+
+    fn follow(&mut self, sink: &mut dyn FnMut(Event) -> Flow) -> End {
+        let mut stop = self.shared.stop.receiver.clone();
+        let mut stopped_at = None;
+        let mut deadline = never();
+        let mut events_ended = false;
+        while !(events_ended && self.n_jobs_open == 0) {
+            let next = select! {
+                recv(self.events) -> event => event.map_or(Next::NoMoreEvents, Next::Event),
+                recv(self.results) -> event => event.map_or(Next::Deadline, Next::Event),
+                recv(stop) -> _ => Next::Stop,
+                recv(deadline) -> _ => Next::Deadline,
+            };
+            match next {
+                Next::Event(event) => {
+                    if self.report(event, sink) == Flow::Stop {
+                        return End::Overdue;
+                    }
+                }
+                Next::NoMoreEvents => {
+                    self.events = never();
+                    events_ended = true;
+                }
+                Next::Stop => {
+                    let now = Instant::now();
+                    (stop, stopped_at) = (never(), Some(now));
+                    self.shared.abort.partial.store(true, Ordering::Release);
+                    deadline = at(now + SOURCE_DEADLINE);
+                }
+                Next::Deadline => match stopped_at.and_then(|at| self.overdue(at)) {
+                    Some(next) => deadline = at(next),
+                    None => return End::Overdue,
+                },
+            }
+        }
+        End::Complete
+    }
+
+    /// A deadline of the stop has passed; the next one, if there is one.
+    fn overdue(&mut self, stopped_at: Instant) -> Option<Instant> {
+        let passed = stopped_at.elapsed();
+        if passed >= STOP_DEADLINE {
+            return None;
+        }
+        if passed >= FINAL_DEADLINE {
+            self.shared.abort.whole.store(true, Ordering::Release);
+            return Some(stopped_at + STOP_DEADLINE);
+        }
+        self.hurry = None;
+        Some(stopped_at + FINAL_DEADLINE)
+    }
+
+    fn report(&mut self, mut event: Event, sink: &mut dyn FnMut(Event) -> Flow) -> Flow {
+        if matches!(event, Event::Action { .. }) {
+            self.n_jobs_open = self.n_jobs_open.saturating_sub(1);
+        }
+        self.add_lag(&mut event);
+        let decision = self.control.decide(&event);
+        let flow = sink(event);
+        let Some(Decision { event, job }) = decision else {
+            return flow;
+        };
+        let flow = sink(event);
+        if let (Some(job), Some(runner)) = (job, &self.runner) {
+            self.n_jobs_open += 1;
+            runner.submit(job);
+        }
+        flow
+    }
+
+    fn add_lag(&self, event: &mut Event) {
+        if let Event::Partial { t, lag_ms, .. } = event
+            && let Some(began) = self.shared.began.get()
+        {
+            let spoken = Duration::from_secs_f64(t.0.max(0.0));
+            *lag_ms = Some(began.elapsed().saturating_sub(spoken).as_millis() as u64);
+        }
+    }
+}
+
+fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Worker<T> {
+    // A thread that the system refuses is as final as memory that it refuses.
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
+    Worker {
+        name: name.to_owned(),
+        handle: thread.ok(),
+    }
+}
+
+/// A thread of ours; `None` when the system would not start it.
+struct Worker<T> {
+    name: String,
+    handle: Option<JoinHandle<T>>,
+}
+
+impl<T> Worker<T> {
+    fn is_done(&self) -> bool {
+        self.handle.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    fn join(self) -> Option<T> {
+        // A panic has ended the process already (the command line's hook).
+        self.handle.and_then(|handle| handle.join().ok())
+    }
+}
+
+fn finish(
+    front: Worker<Result<(), AudioError>>,
+    recogniser: Worker<()>,
+    end: End,
+) -> Result<(), AudioError> {
+    if end == End::Complete {
+        recogniser.join();
+    } else {
+        log::warn!("stopped at the deadline: some work was left undone");
+    }
+    // A source that does not answer keeps its thread until the process ends.
+    match front.is_done() {
+        true => front.join().unwrap_or(Ok(())),
+        false => {
+            log::debug!("the {} thread still waits for its source", front.name);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! The program from outside: arguments, messages, exit codes, output formats.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::io::Read;
+use std::process::Stdio;
+
+use support::model;
+use support::program::{arg, command, hark, hark_with_input, recording};
+
+const SUBCOMMANDS: [&str; 8] = [
+    "run",
+    "caption",
+    "replay",
+    "transcribe",
+    "commands",
+    "models",
+    "devices",
+    "bench",
+];
+
+const SHOP_BOY: &str = "dictation/dictation_en_0005.flac";
+
+#[test]
+fn every_subcommand_has_help_with_examples() {
+    let all = hark(&["--help"]).expect(0);
+    for name in SUBCOMMANDS {
+        assert!(
+            all.stdout.contains(&format!("\n  {name}")),
+            "{name} is not in --help"
+        );
+        let help = hark(&[name, "--help"]).expect(0);
+        assert!(help.stdout.contains("Usage: hark"), "{name}");
+        assert!(help.stdout.contains("Examples:"), "{name} has no examples");
+        assert!(help.stderr.is_empty());
+    }
+}
+
+#[test]
+fn version_goes_to_stdout() {
+    let version = hark(&["--version"]).expect(0);
+    assert_eq!(
+        version.stdout,
+        format!("hark {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn nothing_asked_is_a_usage_error() {
+    let ran = hark(&[]).expect(2);
+    assert!(ran.stderr.contains("Usage: hark"));
+}
+
+#[test]
+fn unknown_flags_and_subcommands_are_named() {
+    for args in [
+        vec!["--frobnicate"],
+        vec!["frobnicate"],
+        vec!["transcribe", "--frobnicate", "x.wav"],
+        vec!["transcribe", "--format", "frobnicate", "x.wav"],
+        vec!["caption", "--speed", "frobnicate"],
+        vec!["run", "--threads", "frobnicate"],
+        vec!["replay", "x.wav", "--log", "frobnicate"],
+    ] {
+        let ran = hark(&args).expect(2);
+        assert!(
+            ran.complaint().contains("frobnicate"),
+            "{args:?}: {}",
+            ran.stderr
+        );
+        assert!(
+            ran.complaint().contains("--help`"),
+            "{args:?}: {}",
+            ran.stderr
+        );
+        assert!(ran.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_missing_argument_is_named() {
+    let ran = hark(&["transcribe"]).expect(2);
+    assert!(ran.complaint().contains("<FILE>"), "{}", ran.stderr);
+    assert!(
+        ran.complaint().contains("`hark transcribe --help`"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn input_files_that_cannot_be_read_are_code_5() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("notes\n.txt");
+    fs::write(&text, "no sound at all, only words ".repeat(100)).unwrap();
+    let empty = folder.path().join("empty.wav");
+    fs::write(&empty, "").unwrap();
+    let missing = folder.path().join("missing.wav");
+    for path in [&text, &empty, &missing, &folder.path().to_owned()] {
+        for args in [
+            vec!["transcribe", arg(path)],
+            vec!["replay", arg(path)],
+            vec!["caption", "--source", arg(path), "--speed", "max"],
+        ] {
+            let ran = hark(&args).expect(5);
+            assert!(
+                ran.complaint().contains(arg(folder.path())),
+                "{}",
+                ran.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn a_missing_model_is_code_3_and_says_what_to_run() {
+    let clip = recording(SHOP_BOY);
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let mut command = command(args);
+        let output = command.env("HARK_MODELS", folder.path()).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, stderr) = run(&["transcribe", arg(&clip)]);
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(stderr.contains("hark models pull tiny.en"), "{stderr}");
+    let (code, stderr) = run(&["transcribe", arg(&clip), "--model", "tiny.enn"]);
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(stderr.contains("tiny.en"), "{stderr}");
+}
+
+#[test]
+fn a_model_that_is_none_is_code_3() {
+    let clip = recording(SHOP_BOY);
+    let ran = hark(&["transcribe", arg(&clip), "--model", arg(&clip)]).expect(3);
+    assert!(
+        ran.complaint().contains("dictation_en_0005.flac"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_bad_configuration_is_code_2_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    let clip = recording(SHOP_BOY);
+    fs::write(&config, "\n[vad]\nthreshhold = 0.5\n").unwrap();
+    let ran = hark(&["replay", arg(&clip), "--config", arg(&config)]).expect(2);
+    let line = ran.complaint();
+    assert!(line.contains("config.toml:3"), "{line}");
+    assert!(line.contains("threshhold"), "{line}");
+    let missing = folder.path().join("missing.toml");
+    let ran = hark(&["replay", arg(&clip), "--config", arg(&missing)]).expect(2);
+    assert!(ran.complaint().contains("missing.toml"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    for args in [
+        vec!["--help"],
+        vec!["transcribe", "--help"],
+        vec!["models", "list"],
+    ] {
+        let mut child = command(&args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let mut stderr = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut stderr)
+            .unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{args:?}: {stderr}");
+        assert_eq!(stderr, "", "{args:?}");
+    }
+}
+
+#[test]
+fn arguments_that_contradict_each_other_are_code_2() {
+    for args in [
+        vec!["transcribe", "a.wav", "--raw", "s16le,16000,1"],
+        vec!["transcribe", "-", "-"],
+        vec!["transcribe", "-", "--raw", "s17le,16000,1"],
+        vec!["transcribe", "a.wav", "b.wav", "--format", "srt"],
+        vec!["caption", "--source", "a.wav", "--raw", "s16le,16000,1"],
+    ] {
+        let ran = hark(&args).expect(2);
+        ran.complaint();
+    }
+}
+
+#[test]
+fn a_bad_file_among_several_is_reported_and_the_others_go_on() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let (good, bad) = (recording(SHOP_BOY), "/nonexistent/speech.wav");
+    let ran = hark(&["transcribe", "--format", "jsonl", bad, arg(&good)]).expect(5);
+    assert!(ran.complaint().contains(bad), "{}", ran.stderr);
+    let lines = ran.json_lines();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["file"], arg(&good));
+    assert!(lines[0]["text"].as_str().unwrap().contains("shop"));
+}
+
+#[test]
+fn every_format_holds_the_same_text() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let clip = recording(SHOP_BOY);
+    let text_of = |format: &str| hark(&["transcribe", "--format", format, arg(&clip)]).expect(0);
+    let txt = text_of("txt").stdout;
+    let joined = txt.lines().collect::<Vec<_>>().join(" ");
+    assert!(joined.contains("shop"), "{txt}");
+
+    let object: serde_json::Value = serde_json::from_str(&text_of("json").stdout).unwrap();
+    assert_eq!(object["text"], joined.as_str());
+    assert_eq!(object["language"], "en");
+    assert_eq!(object["model"], "tiny.en");
+    assert!((object["duration_s"].as_f64().unwrap() - 4.47).abs() < 0.01);
+    assert_eq!(text_of("jsonl").json_lines()[0], object);
+
+    let srt = text_of("srt").stdout;
+    assert!(srt.starts_with("1\n00:00:00,"), "{srt}");
+    let vtt = text_of("vtt").stdout;
+    assert!(vtt.starts_with("WEBVTT\n\n00:00:00."), "{vtt}");
+    for subtitles in [srt, vtt] {
+        let said: Vec<&str> = (subtitles.lines())
+            .filter(|line| line.chars().any(char::is_alphabetic) && *line != "WEBVTT")
+            .collect();
+        assert_eq!(said.join(" "), joined);
+    }
+}
+
+#[test]
+fn words_have_times_in_order() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let clip = recording(SHOP_BOY);
+    let ran = hark(&["transcribe", "--format", "jsonl", "--words", arg(&clip)]).expect(0);
+    let object = &ran.json_lines()[0];
+    let mut last = 0.0;
+    let mut text = String::new();
+    for word in object["segments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|segment| segment["words"].as_array().unwrap())
+    {
+        let (t0, t1) = (word["t0"].as_f64().unwrap(), word["t1"].as_f64().unwrap());
+        assert!(last <= t0 && t0 <= t1 && t1 <= 4.6, "{word}");
+        last = t0;
+        text.push_str(word["text"].as_str().unwrap());
+    }
+    assert_eq!(text.trim(), object["text"].as_str().unwrap());
+}
+
+#[test]
+fn output_files_and_folders() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let clip = recording(SHOP_BOY);
+    let file = folder.path().join("one.srt");
+    let args = [
+        "transcribe",
+        "--format",
+        "srt",
+        "--output",
+        arg(&file),
+        arg(&clip),
+    ];
+    assert_eq!(hark(&args).expect(0).stdout, "");
+    assert!(fs::read_to_string(&file).unwrap().contains("-->"));
+
+    let many = folder.path().join("many");
+    let other = recording("dictation/dictation_en_0090.flac");
+    let args = [
+        "transcribe",
+        "--format",
+        "vtt",
+        "-o",
+        arg(&many),
+        arg(&clip),
+        arg(&other),
+    ];
+    hark(&args).expect(0);
+    for name in ["dictation_en_0005.vtt", "dictation_en_0090.vtt"] {
+        assert!(
+            fs::read_to_string(many.join(name))
+                .unwrap()
+                .starts_with("WEBVTT")
+        );
+    }
+}
+
+#[test]
+fn english_only_models_refuse_other_languages() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let clip = recording(SHOP_BOY);
+    for args in [["--language", "de"], ["--language", "klingon"]] {
+        let ran = hark(&["transcribe", arg(&clip), args[0], args[1]]).expect(2);
+        ran.complaint();
+    }
+    hark(&["transcribe", arg(&clip), "--translate"])
+        .expect(2)
+        .complaint();
+}
+
+#[test]
+fn captions_into_a_pipe_are_settled_lines() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let clip = recording(SHOP_BOY);
+    let ran = hark(&["caption", "--source", arg(&clip), "--speed", "max"]).expect(0);
+    assert!(ran.stdout.contains("shop"), "{}", ran.stdout);
+    assert!(
+        !ran.stdout.contains('\x1b') && !ran.stdout.contains('\r'),
+        "{:?}",
+        ran.stdout
+    );
+    assert!(ran.stdout.ends_with('\n'));
+}
+
+#[test]
+fn raw_samples_on_stdin() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let samples = hark::audio::decode_file(recording(SHOP_BOY)).unwrap();
+    let bytes: Vec<u8> = (samples.iter())
+        .flat_map(|sample| ((sample * 32_768.0) as i16).to_le_bytes())
+        .collect();
+    let args = ["transcribe", "-", "--raw", "s16le,16000,1"];
+    let ran = hark_with_input(&args, &bytes, 4_321).expect(0);
+    assert!(ran.stdout.contains("shop"), "{}", ran.stdout);
+}

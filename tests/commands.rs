@@ -1,0 +1,368 @@
+//! The shipped configurations: every example compiles and understands what it says it does, and
+//! the coffee grammar understands the orders people spoke, as text.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use hark::command::{Match, Matcher};
+use hark::config::Config;
+use support::{model, root};
+
+fn matcher(file: &str) -> Matcher {
+    let config = Config::load(Some(&root().join(file))).unwrap();
+    Matcher::new(config.commands.grammar, config.commands.matching)
+}
+
+/// `name slot=value …`, or `-` and the reason.
+fn understood(matcher: &Matcher, text: &str) -> String {
+    match matcher.match_text(text) {
+        Match::Accepted { name, slots, .. } => {
+            let slots: String = slots.iter().map(|(k, v)| format!(" {k}={v}")).collect();
+            name + &slots
+        }
+        Match::Rejected { reason, .. } => format!("- {}", reason.as_str()),
+    }
+}
+
+#[test]
+fn every_example_loads() {
+    let mut files: Vec<PathBuf> = vec![root().join("config.toml")];
+    for folder in ["examples", "examples/demo"] {
+        let entries = fs::read_dir(root().join(folder)).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        files.extend(paths.filter(|path| path.extension().is_some_and(|e| e == "toml")));
+    }
+    assert!(files.len() >= 5, "{files:?}");
+    for file in files {
+        let config = Config::load(Some(&file)).unwrap();
+        assert!(
+            config.commands.grammar.n_commands() > 0,
+            "{}",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn examples_understand_their_commands() {
+    for (file, text, expected) in [
+        ("config.toml", "What time is it?", "time"),
+        ("config.toml", "What's today's date?", "date"),
+        (
+            "config.toml",
+            "Turn on the living room lights.",
+            "lights room=living room state=on",
+        ),
+        (
+            "config.toml",
+            "Dim the kitchen light to 30%.",
+            "dim level=30 room=kitchen",
+        ),
+        (
+            "examples/demo/config.toml",
+            "Can I get a single shot small coffee with lots of brown sugar?",
+            "coffee drink=coffee extra=lots of brown sugar shots=single shot size=small",
+        ),
+        (
+            "examples/home.toml",
+            "Turn off all of the lights in the office.",
+            "lights room=office state=off",
+        ),
+        (
+            "examples/home.toml",
+            "Set bed light brightness to 50 percent",
+            "-",
+        ),
+        (
+            "examples/home.toml",
+            "Set kitchen lights to green",
+            "colour colour=green room=kitchen",
+        ),
+        (
+            "examples/home.toml",
+            "Set a timer for 5 minutes.",
+            "set-timer amount=5 unit=minutes",
+        ),
+        (
+            "examples/home.toml",
+            "set a timer for ten minutes",
+            "set-timer amount=10 unit=minutes",
+        ),
+        ("examples/home.toml", "Pause timer.", "timer verb=pause"),
+        ("examples/home.toml", "timer status", "timer verb=status"),
+        ("examples/home.toml", "Pause.", "music verb=pause"),
+        (
+            "examples/home.toml",
+            "Turn on the lamp.",
+            "lights lamp=floor lamp state=on",
+        ),
+        (
+            "examples/home.toml",
+            "Lower the blinds",
+            "blinds motion=close",
+        ),
+        (
+            "examples/home.toml",
+            "Turn the volume up",
+            "volume direction=up",
+        ),
+        (
+            "examples/desktop.toml",
+            "Open my web browser",
+            "open application=browser",
+        ),
+        ("examples/desktop.toml", "volume 40", "volume level=40"),
+        ("examples/desktop.toml", "Mute!", "mute value=1"),
+        (
+            "examples/desktop.toml",
+            "go to desktop three",
+            "workspace number=3",
+        ),
+        ("examples/desktop.toml", "lock the screen", "lock"),
+    ] {
+        let got = understood(&matcher(file), text);
+        assert!(
+            got == expected || (expected == "-" && got.starts_with('-')),
+            "{text}: {got}"
+        );
+    }
+}
+
+#[test]
+fn examples_leave_other_talk_alone() {
+    for file in [
+        "config.toml",
+        "examples/home.toml",
+        "examples/desktop.toml",
+        "examples/coffee.toml",
+        "examples/demo/config.toml",
+    ] {
+        let matcher = matcher(file);
+        for text in [
+            "Hold on, hold fast, hold out; patience is genius.",
+            "The elusive Kate Ferris, the mysterious Kate Ferris.",
+            "This is a test.",
+            "Play the Beatles.",
+            "I never drink coffee without sugar in the morning.",
+            "He turned on the light in the kitchen and went out.",
+            "We should open the window, it is hot in the bedroom.",
+        ] {
+            let got = understood(&matcher, text);
+            assert!(got.starts_with('-'), "{file}: {text}: {got}");
+        }
+    }
+}
+
+/// A recording's reference text and what it means.
+struct Order {
+    text: String,
+    intent: String,
+    slots: BTreeMap<String, String>,
+}
+
+/// The lines of a manifest that have an intent.
+fn orders(manifest: &Path) -> Vec<Order> {
+    let text = fs::read_to_string(manifest).unwrap();
+    let rows = text
+        .lines()
+        .skip(1)
+        .map(|line| line.split('\t').collect::<Vec<_>>());
+    let labelled = rows.filter(|row| row[3] == "command" && row[8].contains("intent"));
+    labelled
+        .map(|row| {
+            let labels: serde_json::Value = serde_json::from_str(row[8]).unwrap();
+            let slots = labels["slots"].as_object().unwrap().iter();
+            let trimmed = slots.map(|(k, v)| (k.clone(), v.as_str().unwrap().trim().to_owned()));
+            Order {
+                text: row[5].to_owned(),
+                intent: labels["intent"].as_str().unwrap().to_owned(),
+                slots: trimmed.collect(),
+            }
+        })
+        .collect()
+}
+
+/// How many of `orders` are understood with the right intent and exactly the right slots.
+fn count_right(orders: &[Order]) -> usize {
+    let matcher = matcher("examples/coffee.toml");
+    let is_right = |order: &&Order| match matcher.match_text(&order.text) {
+        Match::Accepted { name, slots, .. } if name == order.intent && slots == order.slots => true,
+        other => {
+            eprintln!("{}: {other:?}", order.text);
+            false
+        }
+    };
+    orders.iter().filter(is_right).count()
+}
+
+#[test]
+fn shipped_coffee_orders_are_understood_as_text() {
+    let orders = orders(&root().join("tests/data/speech/manifest.tsv"));
+    assert!(orders.len() >= 5);
+    assert_eq!(count_right(&orders), orders.len());
+}
+
+#[test]
+fn more_coffee_orders_are_understood_as_text() {
+    let Some(folder) = std::env::var_os("HARK_SPEECH_DATA") else {
+        eprintln!("skipped: HARK_SPEECH_DATA names no folder with a manifest.tsv");
+        return;
+    };
+    let orders = orders(&Path::new(&folder).join("manifest.tsv"));
+    let right = count_right(&orders);
+    eprintln!("{right} of {} orders right", orders.len());
+    assert!(right * 100 >= orders.len() * 95);
+}
+
+#[test]
+fn misheard_coffee_orders_are_understood() {
+    let matcher = matcher("examples/coffee.toml");
+    for (text, expected) in [
+        (
+            "Can I have an ice mocha?",
+            "orderDrink coffeeDrink=iced mocha",
+        ),
+        (
+            "I'd like a 12-ounce light roast capuccino with some skim milk.",
+            "orderDrink coffeeDrink=cappuccino milkAmount=some skim milk roast=light roast size=twelve ounce",
+        ),
+        (
+            "Brew me a medium, medium roast Americano with sugar and a bit of almond milk",
+            "orderDrink coffeeDrink=americano milkAmount=a bit of almond milk roast=medium roast size=medium sugarAmount=sugar",
+        ),
+        (
+            "Get me a 20oz house coffee please.",
+            "orderDrink coffeeDrink=house coffee size=twenty ounce",
+        ),
+    ] {
+        assert_eq!(understood(&matcher, text), expected, "{text}");
+    }
+}
+
+fn hark(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hark"));
+    command.current_dir(root()).args(args).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn the_command_line_tests_a_text() {
+    let args = [
+        "commands",
+        "test",
+        "dim the kitchen lights to 20 %",
+        "--json",
+    ];
+    let output = hark(&args);
+    let got: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(got["command"], "dim", "{got}");
+    assert_eq!(
+        got["slots"],
+        serde_json::json!({"level": "20", "room": "kitchen"})
+    );
+    assert_eq!(
+        got["action"],
+        serde_json::json!(["echo", "lights 20 % kitchen"])
+    );
+    assert_eq!(got["score"], 0.0);
+
+    let output = hark(&["commands", "test", "hello there"]);
+    assert_eq!(stdout(&output), "rejected: no_match\n");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn the_command_line_lists_and_checks() {
+    let text = stdout(&hark(&[
+        "commands",
+        "list",
+        "--config",
+        "examples/coffee.toml",
+    ]));
+    assert!(
+        text.starts_with("orderDrink  (examples/coffee.toml:"),
+        "{text}"
+    );
+    let list = stdout(&hark(&["commands", "list", "--json"]));
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(list[0]["name"], "time");
+
+    let output = hark(&["commands", "check"]);
+    assert!(
+        stdout(&output).ends_with("sentences: no mistakes\n"),
+        "{output:?}"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    let text = "[[command]]\nname = 'a'\nsentences = ['go {x}', '(b']\n";
+    fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let output = hark(&["commands", "check", "--config", file]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stdout(&output);
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(
+        text.starts_with(&format!("{file}:3: sentence `go {{x}}`, column 4: ")),
+        "{text}"
+    );
+
+    let output = hark(&["commands", "list", "--config", file]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(
+        message.contains("(and 1 more: hark commands check)"),
+        "{message}"
+    );
+}
+
+/// The demo's promise: of what is said in its recording, the last sentence is done, and only that.
+#[test]
+fn the_demo_ends_with_its_command() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let output = hark(&[
+        "replay",
+        "examples/demo/demo.flac",
+        "--config",
+        "examples/demo/config.toml",
+        "--act",
+    ]);
+    let text = stdout(&output);
+    let events: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|event: &serde_json::Value| {
+            ["command", "rejected", "action"].contains(&event["type"].as_str().unwrap())
+        })
+        .collect();
+    let n = events.len();
+    assert!(n >= 3, "{text}");
+    let (talk, last) = events.split_at(n - 2);
+    assert!(
+        talk.iter().all(|event| event["type"] == "rejected"),
+        "{text}"
+    );
+    assert_eq!(
+        last[0]["slots"],
+        serde_json::json!({
+            "drink": "coffee",
+            "size": "small",
+            "shots": "single shot",
+            "extra": "lots of brown sugar",
+        }),
+        "{text}"
+    );
+    assert_eq!(last[1]["status"], "ok", "{text}");
+}

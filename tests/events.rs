@@ -1,0 +1,124 @@
+//! The shape of every event as JSON, held to a golden file: scripts rely on it.
+
+#![allow(clippy::unwrap_used)]
+
+use hark::event::{ActionStatus, DeviceState, Event, GapReason, Seconds, Word};
+
+/// One event of each type, with and without the fields that may be absent.
+fn events() -> Vec<Event> {
+    let word = |text: &str, t0: f64| Word {
+        text: text.to_owned(),
+        t0: Seconds(t0),
+        t1: Seconds(t0 + 0.22),
+        p: 0.984_321,
+    };
+    let words = vec![word(" turn", 1.3), word(" on", 1.519_999)];
+    let slots = [("room", "kitchen"), ("state", "on")];
+    let slots = slots.map(|(slot, value)| (slot.to_owned(), value.to_owned()));
+    let action = |status, error: Option<&str>, output: Option<&str>, ms| Event::Action {
+        id: 3,
+        name: "lights".to_owned(),
+        status,
+        error: error.map(str::to_owned),
+        output: output.map(str::to_owned),
+        ms,
+    };
+    let partial = |lag_ms| Event::Partial {
+        id: 3,
+        t: Seconds(2.9),
+        stable: "turn on the".to_owned(),
+        volatile: " kitchen li".to_owned(),
+        lag_ms,
+    };
+    vec![
+        Event::SpeechStart {
+            t: Seconds(1.216_49),
+            id: 3,
+        },
+        partial(Some(41)),
+        partial(None),
+        Event::Commit {
+            id: 3,
+            t: Seconds(2.9),
+            words: words.clone(),
+        },
+        Event::Final {
+            id: 3,
+            t0: Seconds(1.216),
+            t1: Seconds(3.48),
+            text: "Turn on the \"kitchen\" lights.".to_owned(),
+            words,
+            flags: vec!["low_confidence".to_owned()],
+        },
+        Event::Command {
+            id: 3,
+            t: Seconds(3.48),
+            name: "lights".to_owned(),
+            slots: slots.into(),
+            score: -0.041,
+            margin: Some(2.1),
+        },
+        Event::Command {
+            id: 3,
+            t: Seconds(3.48),
+            name: "stop".to_owned(),
+            slots: Default::default(),
+            score: 0.0,
+            margin: None,
+        },
+        Event::Rejected {
+            id: 4,
+            t: Seconds(9.1),
+            best: Some("lights".to_owned()),
+            score: Some(-1.9),
+            reason: "below_threshold",
+        },
+        Event::Rejected {
+            id: 4,
+            t: Seconds(9.1),
+            best: None,
+            score: None,
+            reason: "no_match",
+        },
+        action(ActionStatus::Ok, None, Some("done"), Some(12)),
+        action(ActionStatus::Failed, Some("exit status: 3"), None, Some(12)),
+        action(
+            ActionStatus::TimedOut,
+            Some("took longer than 10 ms"),
+            None,
+            Some(12),
+        ),
+        action(ActionStatus::Skipped, None, None, None),
+        Event::Gap {
+            t0: Seconds(12.0),
+            t1: Seconds(12.25),
+            reason: GapReason::Overrun,
+        },
+        Event::Gap {
+            t0: Seconds(12.0),
+            t1: Seconds(12.25),
+            reason: GapReason::DeviceLost,
+        },
+        Event::Device {
+            state: DeviceState::Lost,
+            name: "pulse".to_owned(),
+        },
+        Event::Device {
+            state: DeviceState::Recovered,
+            name: "pulse".to_owned(),
+        },
+    ]
+}
+
+#[test]
+fn events_have_the_shape_of_the_golden_file() {
+    let golden = include_str!("golden/events.jsonl");
+    let written: Vec<String> = events()
+        .iter()
+        .map(|event| serde_json::to_string(event).unwrap())
+        .collect();
+    for (written, golden) in written.iter().zip(golden.lines()) {
+        assert_eq!(written, golden);
+    }
+    assert_eq!(written.len(), golden.lines().count());
+}

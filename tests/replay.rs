@@ -1,0 +1,151 @@
+//! The whole pipeline on a recording: the same bytes however often and on however many threads.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+
+use serde_json::Value;
+use support::model;
+use support::program::{Ran, arg, hark, recording};
+use support::root;
+
+const COMMANDS: &str = r#"
+[[command]]
+name = "coffee"
+sentences = [
+    "[(can|may) i] (have|get|want) [a] [{shots} shot] {drink} [with a bit of milk]",
+]
+action = { program = "touch", args = ["{drink}.ordered"], cwd = "FOLDER" }
+
+[lists]
+shots = ["single", "double", "triple"]
+drink = ["mocha", "americano", "cappuccino", "coffee"]
+"#;
+
+fn replay(extra: &[&str]) -> Ran {
+    let clip = recording("command/command_en_0003.flac");
+    let mut args = vec!["replay", arg(&clip)];
+    args.extend(extra);
+    hark(&args).expect(0)
+}
+
+#[test]
+fn the_same_bytes_three_times_and_at_any_number_of_threads() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let first = replay(&["--threads", "2"]).stdout;
+    assert!(first.contains(r#""type":"final""#), "{first}");
+    for threads in ["2", "2", "1", "3"] {
+        assert_eq!(
+            replay(&["--threads", threads]).stdout,
+            first,
+            "{threads} threads"
+        );
+    }
+}
+
+#[test]
+fn events_come_in_order_and_hold_what_they_promise() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let demo = root().join("examples/demo/demo.flac");
+    let events = hark(&["replay", arg(&demo)]).expect(0).json_lines();
+    let mut committed = String::new();
+    let mut open = None;
+    let mut last_t = 0.0;
+    for event in &events {
+        for clock in ["wall_ms", "lag_ms", "ms"] {
+            assert!(event.get(clock).is_none(), "{event}");
+        }
+        match event["type"].as_str().unwrap() {
+            "speech_start" => {
+                assert_eq!(open, None);
+                open = Some(event["id"].clone());
+                committed.clear();
+            }
+            "commit" => {
+                assert_eq!(open.as_ref(), Some(&event["id"]));
+                for word in event["words"].as_array().unwrap() {
+                    committed.push_str(word["text"].as_str().unwrap());
+                    assert!(word["t0"].as_f64().unwrap() >= last_t - 1e-9, "{event}");
+                    last_t = word["t0"].as_f64().unwrap();
+                }
+            }
+            "partial" => {
+                assert_eq!(open.as_ref(), Some(&event["id"]));
+                assert_eq!(event["stable"], committed.trim());
+            }
+            "final" => {
+                assert_eq!(open.take().as_ref(), Some(&event["id"]));
+                assert_eq!(event["text"], committed.trim());
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(open, None, "the last utterance has no final");
+    let types: Vec<&str> = events
+        .iter()
+        .map(|event| event["type"].as_str().unwrap())
+        .collect();
+    for needed in ["speech_start", "partial", "commit", "final"] {
+        assert!(types.contains(&needed), "no {needed}: {types:?}");
+    }
+}
+
+#[test]
+fn commands_are_carried_out_only_when_asked() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    fs::write(&config, COMMANDS.replace("FOLDER", arg(folder.path()))).unwrap();
+    let status = |extra: &[&str]| {
+        let mut args = vec!["--config", arg(&config)];
+        args.extend(extra);
+        let events = replay(&args).json_lines();
+        let one = |kind: &str| {
+            let mut found = events.iter().filter(|event| event["type"] == kind);
+            let event: Value = found.next().unwrap_or_else(|| panic!("{events:?}")).clone();
+            assert!(found.next().is_none(), "two events {kind}");
+            event
+        };
+        let command = one("command");
+        assert_eq!(command["name"], "coffee");
+        assert_eq!(command["slots"]["drink"], "mocha");
+        assert_eq!(command["slots"]["shots"], "triple");
+        one("action")["status"].clone()
+    };
+    assert_eq!(status(&[]), "skipped");
+    assert!(!folder.path().join("mocha.ordered").exists());
+    assert_eq!(status(&["--act"]), "ok");
+    assert!(folder.path().join("mocha.ordered").exists());
+}
+
+#[test]
+fn silence_and_noise_give_no_text() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("silence.wav");
+    hark::audio::write_wav(&path, 16_000, &[0.0; 80_000]).unwrap();
+    assert_eq!(hark(&["replay", arg(&path)]).expect(0).stdout, "");
+    // White noise at -40 dBFS from a fixed generator.
+    let mut state = 1_u32;
+    let noise: Vec<f32> = (0..80_000)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (f64::from(state) / f64::from(u32::MAX) - 0.5) as f32 * 0.02
+        })
+        .collect();
+    hark::audio::write_wav(&path, 16_000, &noise).unwrap();
+    let said = hark(&["replay", arg(&path)]).expect(0);
+    for event in said.json_lines() {
+        assert_ne!(event["type"], "commit", "{}", said.stdout);
+    }
+}

@@ -1,0 +1,127 @@
+//! Ctrl-C and SIGTERM: the end comes within a second, with what was heard so far.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use support::model;
+use support::program::{arg, command, recording};
+
+/// A second, and what a busy machine takes to start and end processes.
+const IN_TIME: Duration = Duration::from_millis(1_400);
+
+/// What one test does must not slow down what another measures.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn start(args: &[&str]) -> Child {
+    command(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Sends the signal; exit code and time to the end. The output is to be read already, or small.
+fn signal(child: &mut Child, signal: &str) -> (Option<i32>, Duration) {
+    let began = Instant::now();
+    let pid = child.id().to_string();
+    let sent = Command::new("kill")
+        .args([&format!("-{signal}"), pid.as_str()])
+        .status();
+    assert!(sent.unwrap().success());
+    (child.wait().unwrap().code(), began.elapsed())
+}
+
+#[test]
+fn in_the_middle_of_a_sentence() {
+    let _alone = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|poison| poison.into_inner());
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let clip = recording("dictation/dictation_en_0005.flac");
+    for name in ["TERM", "INT"] {
+        let mut child = start(&["caption", "--source", arg(&clip), "--format", "jsonl"]);
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("speech_start") {
+            line.clear();
+            assert!(stdout.read_line(&mut line).unwrap() > 0, "no speech");
+        }
+        sleep(Duration::from_millis(2_000));
+        let (code, took) = signal(&mut child, name);
+        assert_eq!(code, Some(0));
+        assert!(took < IN_TIME, "{name} took {took:?}");
+        let mut rest = String::new();
+        stdout.read_to_string(&mut rest).unwrap();
+        let last: serde_json::Value = serde_json::from_str(rest.lines().last().unwrap()).unwrap();
+        assert_eq!(last["type"], "final", "{rest}");
+        let text = last["text"].as_str().unwrap();
+        assert!(text.contains("statement"), "{text}");
+        assert!(!text.contains("best of all"), "{text}");
+    }
+}
+
+#[test]
+fn with_a_source_that_gives_nothing() {
+    let _alone = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|poison| poison.into_inner());
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let mut child = start(&[
+        "caption",
+        "--source",
+        "-",
+        "--raw",
+        "s16le,16000,1",
+        "--log",
+        "info",
+    ]);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("listening") {
+        line.clear();
+        assert!(
+            stderr.read_line(&mut line).unwrap() > 0,
+            "it does not listen"
+        );
+    }
+    sleep(Duration::from_millis(300));
+    let stdin = child.stdin.take();
+    let (code, took) = signal(&mut child, "TERM");
+    drop(stdin);
+    assert_eq!(code, Some(0));
+    assert!(took < IN_TIME, "{took:?}");
+}
+
+#[test]
+fn while_the_model_is_read_and_in_the_middle_of_a_recording() {
+    let _alone = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|poison| poison.into_inner());
+    if model("tiny.en").is_none() {
+        return;
+    }
+    // Minutes of speech, so that neither delay comes too late.
+    let folder = tempfile::tempdir().unwrap();
+    let long = folder.path().join("long.wav");
+    let speech = hark::audio::decode_file(recording("dictation/dictation_en_0005.flac")).unwrap();
+    hark::audio::write_wav(&long, 16_000, &speech.repeat(100)).unwrap();
+    for delay_ms in [100, 4_000] {
+        let mut child = start(&["transcribe", arg(&long)]);
+        sleep(Duration::from_millis(delay_ms));
+        let (code, took) = signal(&mut child, "INT");
+        assert_eq!(code, Some(130));
+        assert!(took < IN_TIME, "after {delay_ms} ms: {took:?}");
+    }
+}
