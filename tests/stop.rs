@@ -10,8 +10,8 @@ use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use support::model;
 use support::program::{arg, command, recording};
+use support::{keeps_up, model};
 
 /// A second, and what a busy machine takes to start and end processes.
 const IN_TIME: Duration = Duration::from_millis(1_400);
@@ -44,7 +44,7 @@ fn in_the_middle_of_a_sentence() {
     let _alone = ONE_AT_A_TIME
         .lock()
         .unwrap_or_else(|poison| poison.into_inner());
-    if model("tiny.en").is_none() {
+    if model("tiny.en").is_none() || !keeps_up() {
         return;
     }
     let clip = recording("dictation/dictation_en_0005.flac");
@@ -118,6 +118,9 @@ fn while_the_model_is_read_and_in_the_middle_of_a_recording() {
     let speech = hark::audio::decode_file(recording("dictation/dictation_en_0005.flac")).unwrap();
     hark::audio::write_wav(&long, 16_000, &speech.repeat(100)).unwrap();
     for delay_ms in [100, 4_000] {
+        if delay_ms > 100 && !keeps_up() {
+            return;
+        }
         let mut child = start(&["transcribe", arg(&long)]);
         sleep(Duration::from_millis(delay_ms));
         let (code, took) = signal(&mut child, "INT");

@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -99,13 +100,16 @@ fn check_stages(name: &str, compute: Compute, tolerance: f32, logit_tolerance: f
         seen += 1;
     };
     let mel = mel(&case);
-    model
-        .encoder()
-        .forward(exec, &mel, None, &mut state, &mut |stage| match stage {
+    let mut look = |stage: Stage<'_>| {
+        match stage {
             Stage::Front(x) => check(0, x),
             Stage::Block(i, x) => check(1 + i, x),
             Stage::Keys(..) => {}
-        });
+        }
+        ControlFlow::Continue(())
+    };
+    let whole = (model.encoder()).forward(exec, &mel, None, &mut state, &mut look);
+    assert!(whole.is_continue());
     check(golden.stages.len() - 1, state.output());
     assert_eq!(seen, golden.stages.len());
 
@@ -235,9 +239,9 @@ fn batches_and_rollback_equal_single_steps() {
     };
     let (model, exec) = (&case.model, case.model.exec());
     let mut state = EncoderState::new(model.dims());
-    model
-        .encoder()
-        .forward(exec, &mel(&case), None, &mut state, &mut |_| {});
+    let mut go_on = |_: Stage<'_>| ControlFlow::Continue(());
+    let whole = (model.encoder()).forward(exec, &mel(&case), None, &mut state, &mut go_on);
+    assert!(whole.is_continue());
     let decoder = model.decoder();
     let mut cross = decoder.new_cross();
     decoder.cross(exec, state.output(), &mut cross);

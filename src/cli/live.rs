@@ -37,8 +37,8 @@ impl Work<'_> {
     pub(crate) fn run(self, sink: &mut dyn FnMut(Event) -> Flow) -> Result<(), Failure> {
         match self.feed.clone() {
             Feed::Threads(pace) => {
-                log::info!("listening");
                 let stages = Stages::new(self.settings, self.model, Abort::default())?;
+                log::info!("listening");
                 Ok(daemon::run(self.source, pace, stages, self.stop, sink)?)
             }
             Feed::Direct(act) => self.direct(act, sink),

@@ -56,6 +56,8 @@ impl Setup {
         let exec = Exec::new(cpu, self.n_threads);
         let file = WhisperFile::open(&path).map_err(|error| unusable(&path, &error))?;
         let model = Model::load(&file, exec, self.compute())?;
+        // Part of loading: a signal still ends the program at once.
+        model.silence();
         log::info!(
             "model {} ({}, {}) on {} threads, {}",
             path.display(),

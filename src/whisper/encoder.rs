@@ -9,6 +9,8 @@
 //! attends also to the keys and values that silence would have left at the later positions (see
 //! [`super::silence`]).
 
+use std::ops::ControlFlow;
+
 use crate::format::{FormatError, WhisperDims};
 use crate::kernels::{self, Attention, Exec, Mask, QuantizedRows};
 use crate::nn::{KvCache, LayerNorm, Linear, Output};
@@ -132,15 +134,16 @@ impl Encoder {
     ///
     /// With `silence`, positions from `n_frames` on are attended to as silence; without it the
     /// window is all there is, and must be `n_audio_ctx` frames long to be what the model knows.
-    /// `observe` sees the output of the front (0), of every block (1…) and the result (last).
+    /// `observe` sees the output of the front and of every block, and may break the work off; what
+    /// `state` holds then is of no use.
     pub fn forward(
         &self,
         exec: &Exec,
         mel: &[f32],
         silence: Option<&Silence>,
         state: &mut EncoderState,
-        observe: &mut dyn FnMut(Stage<'_>),
-    ) {
+        observe: &mut dyn FnMut(Stage<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let n = mel.len() / self.n_mels / 2;
         assert!(
             n <= self.n_ctx && mel.len() == 2 * n * self.n_mels,
@@ -148,14 +151,14 @@ impl Encoder {
         );
         state.n_frames = n;
         if n == 0 {
-            return;
+            return ControlFlow::Continue(());
         }
         self.front(exec, mel, state);
         let d = self.n_state;
-        observe(Stage::Front(&state.x[..n * d]));
+        observe(Stage::Front(&state.x[..n * d]))?;
         for (i, block) in self.blocks.iter().enumerate() {
             self.attend(exec, block, silence.map(|s| s.layer(i)), state);
-            observe(Stage::Keys(i, &state.qkv[..n * 3 * d]));
+            observe(Stage::Keys(i, &state.qkv[..n * 3 * d]))?;
             let (x, h) = (&mut state.x[..n * d], &mut state.h[..n * d]);
             let wide = &mut state.wide[..n * 4 * d];
             block.mlp_ln.forward(exec, x, h);
@@ -165,11 +168,12 @@ impl Encoder {
             block
                 .mlp_2
                 .forward(exec, wide, &mut state.rows, Output::Residual, x);
-            observe(Stage::Block(i, x));
+            observe(Stage::Block(i, x))?;
         }
         state.h[..n * d].copy_from_slice(&state.x[..n * d]);
         self.ln_post
             .forward(exec, &state.h[..n * d], &mut state.x[..n * d]);
+        ControlFlow::Continue(())
     }
 
     /// Convolutions and positions: mel columns to `state.x`.

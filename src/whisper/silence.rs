@@ -6,6 +6,8 @@
 //! decoder's cross-attention, serve every shorter window. The work is then proportional to the
 //! speech.
 
+use std::ops::ControlFlow;
+
 use half::f16;
 
 use crate::format::WhisperDims;
@@ -43,10 +45,11 @@ impl Silence {
         let mel = vec![LEVEL; 2 * dims.n_audio_ctx * dims.n_mels];
         let mut cross = decoder.new_cross();
         exec.run(|| {
-            encoder.forward(exec, &mel, None, &mut state, &mut |stage| {
+            let _ = encoder.forward(exec, &mel, None, &mut state, &mut |stage| {
                 if let Stage::Keys(i, qkv) = stage {
                     layers[i].store(exec, (qkv, 3 * d), (d, 2 * d), 0);
                 }
+                ControlFlow::Continue(())
             });
             decoder.cross(exec, state.output(), &mut cross);
         });

@@ -3,7 +3,7 @@
 //! Memory is bounded by one window, whatever the length of the stream. The mel floor follows the
 //! loudest column heard so far; for a single window that is the reference's global floor.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::text::language_from;
 use super::align::Aligner;
 use super::decode::{Hypothesis, WindowDecoder, argmax};
 use super::decoder::{Audio, Cross};
-use super::encoder::EncoderState;
+use super::encoder::{EncoderState, Stage};
 use super::rules::Rules;
 use super::segments::{self, Span};
 use super::{Model, Options, Segment, Task, Timestamps, WhisperError, Window, WordTimes};
@@ -218,7 +218,9 @@ impl Transcriber {
     /// The text of the window. One that is not believed, or says little for much speech, is decoded
     /// once more with the other padding before chance is tried: what went wrong may be the silence.
     fn text(&mut self, exec: &Exec, n_columns: usize) -> Hypothesis {
-        self.encode(exec, n_columns, self.options.window);
+        if self.encode(exec, n_columns, self.options.window).is_break() {
+            return Hypothesis::default();
+        }
         self.detect_language(exec);
         let n_temperatures = self.options.thresholds.temperatures.len();
         if n_columns + TAIL_COLUMNS >= self.window_columns() {
@@ -235,7 +237,9 @@ impl Transcriber {
             Window::Full => Window::Short,
         };
         log::debug!("second try: other padding, {other:?}");
-        self.encode(exec, n_columns, other);
+        if self.encode(exec, n_columns, other).is_break() {
+            return text;
+        }
         self.decode(n_temperatures)
     }
 
@@ -259,8 +263,9 @@ impl Transcriber {
             .count()
     }
 
-    /// Encodes the window and computes the decoder's keys and values of it.
-    fn encode(&mut self, exec: &Exec, n_columns: usize, window: Window) {
+    /// Encodes the window and computes the decoder's keys and values of it; broken off when all is
+    /// to end.
+    fn encode(&mut self, exec: &Exec, n_columns: usize, window: Window) -> ControlFlow<()> {
         let start = Instant::now();
         let n_mels = self.model.dims().n_mels;
         let n_encoded = match window {
@@ -276,14 +281,20 @@ impl Transcriber {
         mel[n_real..].fill(floor);
         let whole = n_encoded == 2 * self.model.dims().n_audio_ctx;
         let silence = (!whole).then(|| self.model.silence());
-        self.model
-            .encoder()
-            .forward(exec, mel, silence, &mut self.encoder, &mut |_| {});
-        self.model
-            .decoder()
-            .cross(exec, self.encoder.output(), &mut self.cross);
+        let abort = &self.abort;
+        let mut go_on = |_: Stage<'_>| match abort.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let encoder = self.model.encoder();
+        let encoded = encoder.forward(exec, mel, silence, &mut self.encoder, &mut go_on);
+        if encoded.is_continue() {
+            let frames = self.encoder.output();
+            self.model.decoder().cross(exec, frames, &mut self.cross);
+        }
         self.stats.windows += 1;
         self.stats.encode_ms += ms_since(start);
+        encoded
     }
 
     /// The likeliest language after the start of transcript, if it is not known yet.

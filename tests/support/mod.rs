@@ -13,6 +13,16 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Whether the program keeps up with speech at the level of `HARK_SIMD`; says so where it does not:
+/// the scalar reference is written for reading, and a test at the pace of real time means nothing.
+pub fn keeps_up() -> bool {
+    let scalar = std::env::var_os("HARK_SIMD").is_some_and(|level| level == "scalar");
+    if scalar {
+        eprintln!("skipped: HARK_SIMD=scalar is slower than speech");
+    }
+    !scalar
+}
+
 /// The folder of a fetched model. Where it is missing the reason is printed and the test has
 /// nothing to do, unless `HARK_REQUIRE_MODEL` is set: then it fails.
 pub fn model(name: &str) -> Option<PathBuf> {
