@@ -36,8 +36,13 @@ pub(super) struct WindowDecoder {
     rules: Rules,
     /// Prompt, start of transcript, language and task, reused from window to window.
     prompt: Vec<u32>,
+    /// The best of all tries, of one temperature's, and the one being made.
     best: Hypothesis,
+    leader: Hypothesis,
     trial: Hypothesis,
+    /// Words of the trial without timestamps, in which loops show.
+    spoken: Vec<u32>,
+    n_sampled: usize,
 }
 
 impl WindowDecoder {
@@ -52,12 +57,21 @@ impl WindowDecoder {
             rules,
             prompt: Vec::with_capacity(model.dims().n_text_ctx),
             best: trial(),
+            leader: trial(),
             trial: trial(),
+            spoken: Vec::with_capacity(model.dims().n_text_ctx),
+            n_sampled: 0,
         }
     }
 
-    /// Decodes at `temperatures` in turn until the result passes the checks. `prompt` is what
-    /// precedes the text, `n_before_sot` the length of its part before the start of transcript.
+    /// Tokens sampled since this was made, those of rejected tries included.
+    pub(super) fn n_sampled(&self) -> usize {
+        self.n_sampled
+    }
+
+    /// Decodes at `temperatures` in turn until the result passes the checks; when none does, the
+    /// best of all tries is taken. `prompt` is what precedes the text, `n_before_sot` the length of
+    /// its part before the start of transcript.
     pub(super) fn decode(
         &mut self,
         model: &Model,
@@ -68,8 +82,6 @@ impl WindowDecoder {
     ) -> &Hypothesis {
         self.prompt.clear();
         self.prompt.extend_from_slice(prompt);
-        self.best.tokens.clear();
-        self.best.avg_logprob = f32::NEG_INFINITY;
         for (i, &temperature) in temperatures.iter().enumerate() {
             let n_samples = if temperature > 0.0 {
                 thresholds.best_of.max(1)
@@ -81,16 +93,19 @@ impl WindowDecoder {
                 self.once(model, audio, n_before_sot, temperature, &mut random, abort);
                 let text = model.tokenizer().decode(&self.trial.tokens);
                 self.trial.compression_ratio = loops::compression_ratio(text.trim());
-                let better = self.trial.avg_logprob > self.best.avg_logprob;
-                if sample == 0 || (better && !self.trial.looped) {
-                    std::mem::swap(&mut self.best, &mut self.trial);
+                if sample == 0 || thresholds.prefers(&self.trial, &self.leader) {
+                    std::mem::swap(&mut self.leader, &mut self.trial);
                 }
             }
-            if !thresholds.needs_retry(&self.best) || abort.load(Ordering::Relaxed) {
+            let passes = !thresholds.needs_retry(&self.leader);
+            if i == 0 || passes || thresholds.prefers(&self.leader, &self.best) {
+                std::mem::swap(&mut self.best, &mut self.leader);
+            }
+            if passes || abort.load(Ordering::Relaxed) {
                 break;
             }
             log::debug!(
-                "second try: temperature {temperature}, log-probability {:.2}, compression {:.2}",
+                "not believed: temperature {temperature}, log-probability {:.2}, compression {:.2}",
                 self.best.avg_logprob,
                 self.best.compression_ratio
             );
@@ -115,6 +130,7 @@ impl WindowDecoder {
         trial.logprobs.clear();
         trial.temperature = temperature;
         trial.looped = false;
+        self.spoken.clear();
         self.state.truncate(0);
         let n_rows = self.prompt.len() - n_before_sot;
         let n_vocab = model.dims().n_vocab;
@@ -127,12 +143,16 @@ impl WindowDecoder {
             self.rules.apply(&trial.tokens, logits);
             let (token, logprob) = choose(model, logits, temperature, random);
             sum += logprob;
+            self.n_sampled += 1;
             if token == special.eot {
                 break;
             }
             trial.tokens.push(token);
             trial.logprobs.push(logprob);
-            trial.looped = loops::ends_in_loop(&trial.tokens);
+            if token < special.eot {
+                self.spoken.push(token);
+                trial.looped = loops::ends_in_loop(&self.spoken);
+            }
             if trial.looped || trial.tokens.len() >= max_tokens || abort.load(Ordering::Relaxed) {
                 break;
             }

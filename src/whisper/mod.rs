@@ -14,6 +14,7 @@ mod encoder;
 mod hparams;
 mod load;
 mod loops;
+mod loud;
 mod rules;
 mod segments;
 mod silence;
@@ -184,7 +185,7 @@ pub enum WordTimes {
 /// How much of 30 s is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
-    /// Every window is padded to 30 s, as the model was trained.
+    /// Every window is padded to 30 s, as the model was trained, and decoded as the reference does.
     Full,
     /// The real frames and a second of silence; the rest is cached silence.
     Short,
@@ -223,10 +224,22 @@ impl Thresholds {
     }
 
     fn needs_retry(&self, text: &decode::Hypothesis) -> bool {
-        let doubted = text.looped
-            || text.compression_ratio > self.compression_ratio
-            || text.avg_logprob < self.logprob;
+        let doubted = self.repeats(text) || text.avg_logprob < self.logprob;
         doubted && !self.is_silence(text)
+    }
+
+    /// Whether a text says the same over and over.
+    fn repeats(&self, text: &decode::Hypothesis) -> bool {
+        text.looped || text.compression_ratio > self.compression_ratio
+    }
+
+    /// Whether `a` is the better try: what repeats itself comes last, whatever its probability.
+    fn prefers(&self, a: &decode::Hypothesis, b: &decode::Hypothesis) -> bool {
+        match (self.repeats(a), self.repeats(b)) {
+            (false, true) => true,
+            (true, false) => false,
+            _ => a.avg_logprob > b.avg_logprob,
+        }
     }
 }
 

@@ -45,10 +45,11 @@ pub(super) fn split(
         } else {
             duration_s
         };
+        // The padding may be given times, too.
         spans.push(Span {
             tokens: last..end,
-            t0,
-            t1,
+            t0: t0.min(duration_s),
+            t1: t1.min(duration_s),
         });
         last = end;
     }

@@ -17,6 +17,7 @@ use super::align::Aligner;
 use super::decode::{Hypothesis, WindowDecoder, argmax};
 use super::decoder::{Audio, Cross};
 use super::encoder::{EncoderState, Stage};
+use super::loud;
 use super::rules::Rules;
 use super::segments::{self, Span};
 use super::{Model, Options, Segment, Task, Timestamps, WhisperError, Window, WordTimes};
@@ -27,25 +28,26 @@ const COLUMNS_PER_SECOND: usize = 100;
 const TAIL_COLUMNS: usize = 100;
 /// What is shorter than this at the end of a stream is not decoded.
 const MIN_COLUMNS: usize = 5;
-/// A window that ended early is taken up again only if it has moved on by this much, and if this
-/// much of the rest is within [`LOUD_RANGE`] of its loudest column.
+/// A window that ended early is taken up again only if it has moved on by this much, and if at
+/// least this much of the rest is loud: so many columns, and one in so many.
 const MIN_ADVANCE_COLUMNS: usize = 50;
-const MIN_LOUD_COLUMNS: usize = 75;
+const MIN_LOUD_COLUMNS: usize = 100;
+const MAX_REST_PER_LOUD: usize = 3;
 /// Text with fewer tokens than one in this many loud columns, over at least this much speech, is
 /// doubted: speakers make three to five a second.
 const MAX_COLUMNS_PER_TOKEN: usize = 75;
 const MIN_SPARSE_COLUMNS: usize = 200;
-/// Powers of ten below the loudest column in which speech lies.
-const LOUD_RANGE: f32 = 2.0;
 /// Log-mel power of digital silence: log10 of the floor 1e-10.
 const SILENT_COLUMN: f32 = -10.0;
+/// No microphone is this quiet: dither of the last of 16 bits lies above it.
+const MUTE_COLUMN: f32 = -8.5;
 
 /// What transcribing has taken so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
     /// Windows encoded.
     pub windows: usize,
-    /// Tokens decoded, second tries excluded.
+    /// Tokens decoded, those of rejected tries included.
     pub tokens: usize,
     /// Milliseconds of the mel spectrogram.
     pub mel_ms: f64,
@@ -67,8 +69,10 @@ pub struct Transcriber {
     /// Column at which the next window begins.
     seek: usize,
     n_samples: usize,
-    /// Loudest column value so far.
+    /// Loudest column value of the windows so far.
     loudest: f32,
+    /// The window before ended early, and this one takes up its rest.
+    resumed: bool,
     normalised: Vec<f32>,
     encoder: EncoderState,
     cross: Cross,
@@ -99,6 +103,7 @@ impl Transcriber {
             seek: 0,
             n_samples: 0,
             loudest: f32::NEG_INFINITY,
+            resumed: false,
             normalised: vec![0.0; 2 * dims.n_audio_ctx * dims.n_mels],
             encoder: EncoderState::new(dims),
             cross: model.decoder().new_cross(),
@@ -140,6 +145,7 @@ impl Transcriber {
         self.seek = 0;
         self.n_samples = 0;
         self.loudest = f32::NEG_INFINITY;
+        self.resumed = false;
         if self.options.language.is_none() {
             self.language = None;
         }
@@ -187,13 +193,7 @@ impl Transcriber {
 
     fn add_columns(&mut self, samples: &[f32]) {
         let start = Instant::now();
-        let n = self.columns.len();
         self.mel.push(samples, &mut self.columns);
-        let max = self.columns[n..]
-            .iter()
-            .copied()
-            .fold(f32::NEG_INFINITY, f32::max);
-        self.loudest = self.loudest.max(max);
         self.stats.mel_ms += ms_since(start);
     }
 
@@ -209,58 +209,88 @@ impl Transcriber {
         self.seek += advance;
         let n = (advance * self.model.dims().n_mels).min(self.columns.len());
         self.columns.drain(..n);
-        if let Some(hypothesis) = hypothesis {
-            let words = self.words(&exec, &hypothesis, n_columns / 2, t0);
-            self.emit(&hypothesis, words, t0, sink);
+        match hypothesis {
+            Some(hypothesis) => {
+                let words = self.words(&exec, &hypothesis, n_columns / 2, t0);
+                self.emit(&hypothesis, words, t0, sink);
+            }
+            // A language found in silence is none.
+            None if self.options.language.is_none() => self.language = None,
+            None => {}
         }
     }
 
-    /// The text of the window. One that is not believed, or says little for much speech, is decoded
-    /// once more with the other padding before chance is tried: what went wrong may be the silence.
+    /// The text of the window.
+    ///
+    /// In a short window, text that is not believed is decoded once more with full padding before
+    /// chance is tried: what went wrong may be the cached silence. So is text that says little for
+    /// much speech; and text that says little replaces none but a loop.
     fn text(&mut self, exec: &Exec, n_columns: usize) -> Hypothesis {
+        if self.is_mute(n_columns) {
+            return Hypothesis::default();
+        }
         if self.encode(exec, n_columns, self.options.window).is_break() {
             return Hypothesis::default();
         }
         self.detect_language(exec);
-        let n_temperatures = self.options.thresholds.temperatures.len();
-        if n_columns + TAIL_COLUMNS >= self.window_columns() {
+        let n_temperatures = match self.resumed {
+            true => 1,
+            false => self.options.thresholds.temperatures.len(),
+        };
+        let is_whole = self.cross.n_frames() == self.model.dims().n_audio_ctx;
+        if is_whole {
             return self.decode(n_temperatures);
         }
         let text = self.decode(1.min(n_temperatures));
-        let doubted = self.options.thresholds.needs_retry(&text);
-        let sparse = self.is_sparse(&text, n_columns);
+        let thresholds = &self.options.thresholds;
+        let doubted = thresholds.needs_retry(&text);
+        let sparse = !thresholds.is_silence(&text) && self.is_sparse(&text, n_columns);
         if self.abort.load(Ordering::Relaxed) || !(doubted || sparse) {
             return text;
         }
-        let other = match self.options.window {
-            Window::Short => Window::Full,
-            Window::Full => Window::Short,
-        };
-        log::debug!("second try: other padding, {other:?}");
-        if self.encode(exec, n_columns, other).is_break() {
+        log::debug!(
+            "once more with full padding: {} tokens, log-probability {:.2}, compression {:.2}",
+            self.n_spoken(&text),
+            text.avg_logprob,
+            text.compression_ratio
+        );
+        if self.encode(exec, n_columns, Window::Full).is_break() {
             return text;
         }
-        self.decode(n_temperatures)
+        let second = self.decode(if doubted { n_temperatures } else { 1 });
+        let thresholds = &self.options.thresholds;
+        let fails = thresholds.needs_retry(&second) || thresholds.is_silence(&second);
+        let says_little = self.is_sparse(&second, n_columns) && !thresholds.repeats(&text);
+        if says_little || (fails && !doubted) {
+            return text;
+        }
+        second
+    }
+
+    /// Whether the window holds nothing at all, as a muted microphone gives: the model would find
+    /// words even there.
+    fn is_mute(&self, n_columns: usize) -> bool {
+        let n = (n_columns * self.model.dims().n_mels).min(self.columns.len());
+        self.columns[..n].iter().all(|x| *x < MUTE_COLUMN)
     }
 
     /// Whether a text is too short for the speech in the window.
     fn is_sparse(&self, text: &Hypothesis, n_columns: usize) -> bool {
+        let n_loud = self.n_loud_columns(0..n_columns, n_columns);
+        n_loud >= MIN_SPARSE_COLUMNS && self.n_spoken(text) * MAX_COLUMNS_PER_TOKEN < n_loud
+    }
+
+    /// Tokens of a text without timestamps.
+    fn n_spoken(&self, text: &Hypothesis) -> usize {
         let eot = self.model.tokenizer().special().eot;
-        let n_spoken = text.tokens.iter().filter(|t| **t < eot).count();
-        let n_loud = self.n_loud_columns(0..n_columns);
-        n_loud >= MIN_SPARSE_COLUMNS && n_spoken * MAX_COLUMNS_PER_TOKEN < n_loud
+        text.tokens.iter().filter(|t| **t < eot).count()
     }
 
     /// Columns of a stretch of the window that are loud enough to be speech.
-    fn n_loud_columns(&self, stretch: Range<usize>) -> usize {
-        let columns = self.columns.chunks_exact(self.model.dims().n_mels);
-        let level = |column: &[f32]| column.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let of_window = columns.take(stretch.end);
-        let loudest = (of_window.clone().map(level)).fold(f32::NEG_INFINITY, f32::max);
-        of_window
-            .skip(stretch.start)
-            .filter(|column| level(column) > loudest - LOUD_RANGE)
-            .count()
+    fn n_loud_columns(&self, stretch: Range<usize>, n_columns: usize) -> usize {
+        let n_mels = self.model.dims().n_mels;
+        let window = (n_columns * n_mels).min(self.columns.len());
+        loud::n_loud(&self.columns[..window], n_mels, stretch)
     }
 
     /// Encodes the window and computes the decoder's keys and values of it; broken off when all is
@@ -276,6 +306,9 @@ impl Transcriber {
         };
         let mel = &mut self.normalised[..n_encoded * n_mels];
         let n_real = self.columns.len().min(mel.len());
+        // Of what the window sees only: how much more has been pushed already must not matter.
+        let max = |max: f32, x: &f32| max.max(*x);
+        self.loudest = self.columns[..n_real].iter().fold(self.loudest, max);
         dsp::normalise(&self.columns[..n_real], self.loudest, &mut mel[..n_real]);
         let floor = (SILENT_COLUMN.max(self.loudest - 8.0) + 4.0) / 4.0;
         mel[n_real..].fill(floor);
@@ -323,11 +356,12 @@ impl Transcriber {
         let thresholds = &self.options.thresholds;
         let prompt = (&self.prompt[..], n_before_sot);
         let thresholds = (thresholds, &thresholds.temperatures[..n_temperatures]);
+        let n_before = self.decoder.n_sampled();
         let text = self
             .decoder
             .decode(&self.model, audio, prompt, thresholds, &self.abort)
             .clone();
-        self.stats.tokens += text.tokens.len() + 1;
+        self.stats.tokens += self.decoder.n_sampled() - n_before;
         self.stats.decode_ms += ms_since(start);
         text
     }
@@ -335,7 +369,10 @@ impl Transcriber {
     /// Divides the text of a window into `self.spans`, unless the window is silent, and says how
     /// many columns to advance.
     fn split(&mut self, text: Hypothesis, n_columns: usize) -> (Option<Hypothesis>, usize) {
-        if self.options.thresholds.is_silence(&text) {
+        let resumed = std::mem::take(&mut self.resumed);
+        let thresholds = &self.options.thresholds;
+        let silent = thresholds.is_silence(&text);
+        if silent || (resumed && thresholds.needs_retry(&text)) {
             return (None, n_columns);
         }
         let begin = self.model.tokenizer().special().timestamp_begin;
@@ -348,25 +385,26 @@ impl Transcriber {
         } else {
             next.min(n_columns)
         };
-        let advance = self.unless_cut_short(&text, n_columns, advance);
+        if let Some(end) = self.cut_short_at(&text, n_columns, advance) {
+            self.resumed = true;
+            return (Some(text), end);
+        }
         (Some(text), advance)
     }
 
-    /// A text that ends although much is still said (after a chapter's title, say) is taken up
-    /// again where it ended, instead of passing over the rest of the window.
-    fn unless_cut_short(&self, text: &Hypothesis, n_columns: usize, advance: usize) -> usize {
+    /// Where a text ends although much is still said (after a chapter's title, say): there it is
+    /// taken up again, instead of passing over the rest of the window.
+    fn cut_short_at(&self, text: &Hypothesis, n_columns: usize, advance: usize) -> Option<usize> {
         let begin = self.model.tokenizer().special().timestamp_begin;
-        let Some(last) = text.tokens.last().filter(|t| **t > begin) else {
-            return advance;
-        };
+        let last = text.tokens.last().filter(|t| **t > begin)?;
         let end = 2 * (last - begin) as usize;
-        if advance < n_columns || end < MIN_ADVANCE_COLUMNS || end >= n_columns {
-            return advance;
+        let may_resume = advance >= n_columns && (MIN_ADVANCE_COLUMNS..n_columns).contains(&end);
+        if !may_resume || text.no_speech_prob > self.options.thresholds.no_speech {
+            return None;
         }
-        if self.n_loud_columns(end..n_columns) < MIN_LOUD_COLUMNS {
-            return advance;
-        }
-        end
+        let n_loud = self.n_loud_columns(end..n_columns, n_columns);
+        let much = n_loud >= MIN_LOUD_COLUMNS && n_loud * MAX_REST_PER_LOUD >= n_columns - end;
+        much.then_some(end)
     }
 
     /// Earlier text, start of transcript, language and task; returns the length of the first part.
