@@ -99,7 +99,7 @@ pub enum AudioError {
     /// The description of raw samples is wrong.
     #[error(
         "raw format `{spec}`: {problem}; write FORMAT,RATE,CHANNELS with FORMAT one of u8 s16le \
-         s24le s32le f32le, for example s16le,16000,1"
+         s24le s32le f32le f64le, for example s16le,16000,1"
     )]
     RawFormat {
         /// As typed.

@@ -17,9 +17,7 @@ use super::{AudioError, AudioSource, PcmSource};
 
 /// A recording, decoded as it is read.
 pub struct FileSource {
-    origin: String,
     kind: FileKind,
-    has_sound: bool,
 }
 
 enum FileKind {
@@ -44,27 +42,16 @@ impl FileSource {
             }
             None => FileKind::Coded(Box::new(CodedSource::open(file, &origin)?)),
         };
-        Ok(FileSource {
-            origin,
-            kind,
-            has_sound: false,
-        })
+        Ok(FileSource { kind })
     }
 }
 
 impl AudioSource for FileSource {
     fn read(&mut self, out: &mut Vec<f32>) -> Result<usize, AudioError> {
-        let n = match &mut self.kind {
+        match &mut self.kind {
             FileKind::Wav(source) => source.read(out),
             FileKind::Coded(source) => source.read(out),
-        }?;
-        self.has_sound |= n > 0;
-        if !self.has_sound {
-            return Err(AudioError::Empty {
-                origin: self.origin.clone(),
-            });
         }
-        Ok(n)
     }
 
     fn duration_s(&self) -> Option<f64> {
@@ -126,6 +113,8 @@ fn data_bytes(file: &mut File, header: &WavHeader, origin: &str) -> Result<u64, 
             Ok(n_there)
         }
         Some(n_claimed) => Ok(n_claimed),
+        // Sound of two to four gigabytes looks like a placeholder; chunks may follow it.
+        None if (1..=n_there).contains(&header.n_claimed_bytes) => Ok(header.n_claimed_bytes),
         None => Ok(n_there),
     }
 }

@@ -26,6 +26,7 @@ pub use file::FileSource;
 pub use front::Front;
 pub use mic::MicSource;
 pub use mono::{ChannelChoice, to_mono};
+pub use packets::panic_is_caught;
 pub use pcm::{PcmFormat, PcmSource, PcmSpec};
 pub use resample::Resampler;
 pub use ring::{CaptureCounters, CaptureStats, Fault, RingReader, RingWriter, capture_ring};

@@ -5,6 +5,7 @@
 //! be decoded becomes silence of its length with a warning, and a panic of the decoder becomes an
 //! error of ours.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,6 +35,8 @@ const MAX_PACKET_FRAMES: u64 = 65_536;
 /// more a damaged time.
 const MIN_GAP_S: f64 = 0.020;
 const MAX_GAP_S: f64 = 30.0;
+/// Damaged packets in a row after which the rest is given up: each may claim seconds of silence.
+const MAX_DAMAGED_IN_A_ROW: u64 = 64;
 /// Most times that reading a file may fail or start over (chained streams) before a packet.
 const MAX_FAILED_READS: u32 = 64;
 
@@ -124,6 +127,7 @@ struct Packets {
     interleaved: Vec<f32>,
     n_decoded_packets: u64,
     n_damaged_packets: u64,
+    n_damaged_in_a_row: u64,
     n_failed_reads: u32,
     last_damage: Option<String>,
     /// Where the next packet should begin, in ticks of the time base.
@@ -165,6 +169,7 @@ impl Packets {
             interleaved: Vec::new(),
             n_decoded_packets: 0,
             n_damaged_packets: 0,
+            n_damaged_in_a_row: 0,
             n_failed_reads: 0,
             last_damage: None,
             next_ticks: None,
@@ -203,6 +208,7 @@ impl Packets {
                 Outcome::Decoded(rate_hz) => {
                     self.n_decoded_packets += 1;
                     self.n_failed_reads = 0;
+                    self.n_damaged_in_a_row = 0;
                     if !mono.is_empty() {
                         return Ok(Some(rate_hz));
                     }
@@ -210,6 +216,11 @@ impl Packets {
                 Outcome::Fatal(error) => return Err(error),
                 Outcome::Damaged(detail) => {
                     self.note_damage(&packet, detail);
+                    self.n_damaged_in_a_row += 1;
+                    if self.n_damaged_in_a_row > MAX_DAMAGED_IN_A_ROW {
+                        warn!("{} ends early: the rest is damaged", self.origin);
+                        break;
+                    }
                     if let Some(rate_hz) = self.silence_for(&packet, mono) {
                         return Ok(Some(rate_hz));
                     }
@@ -512,8 +523,21 @@ fn copy_interleaved(
     (buffer.spec().rate(), buffer.spec().channels().count())
 }
 
+thread_local! {
+    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic on this thread is foreign code's, will be caught and is no bug of ours: a panic
+/// hook that ends the program has to ask.
+pub fn panic_is_caught() -> bool {
+    IS_GUARDED.get()
+}
+
 /// Runs foreign code on foreign data; `None` if it panicked. What it worked on is not used again
 /// or replaced by then, so that a broken invariant cannot be met.
 fn guarded<T>(run: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(run)).ok()
+    IS_GUARDED.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(run)).ok();
+    IS_GUARDED.set(false);
+    outcome
 }

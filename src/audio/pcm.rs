@@ -178,6 +178,7 @@ pub struct PcmSource<R> {
     ready: Ready,
     duration_s: Option<f64>,
     ended: bool,
+    has_sound: bool,
 }
 
 impl<R: Read + Send> PcmSource<R> {
@@ -205,6 +206,7 @@ impl<R: Read + Send> PcmSource<R> {
             ready: Ready::default(),
             duration_s,
             ended: false,
+            has_sound: false,
         })
     }
 
@@ -257,6 +259,12 @@ impl<R: Read + Send> AudioSource for PcmSource<R> {
             } else {
                 self.convert();
             }
+        }
+        self.has_sound |= !self.ready.is_empty();
+        if !self.has_sound {
+            return Err(AudioError::Empty {
+                origin: self.origin.clone(),
+            });
         }
         Ok(self.ready.hand_out(out))
     }

@@ -22,6 +22,10 @@ const OPENING_BYTES: usize = 12;
 /// The format chunk is 40 bytes at most; what is longer is skipped.
 const MAX_FORMAT_BYTES: usize = 40;
 
+/// What may stand before the sound: so many chunks, so many bytes. A pipe may send chunks for ever.
+const MAX_CHUNKS: usize = 1_000;
+const MAX_SKIPPED_BYTES: u64 = 64 << 20;
+
 /// What a WAV header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WavHeader {
@@ -29,6 +33,8 @@ pub(crate) struct WavHeader {
     pub(crate) spec: PcmSpec,
     /// Bytes of sound that follow the header; `None` where the writer did not know.
     pub(crate) n_data_bytes: Option<u64>,
+    /// The length as it stands there: a placeholder, or true for a file of gigabytes.
+    pub(crate) n_claimed_bytes: u64,
 }
 
 impl WavHeader {
@@ -38,11 +44,16 @@ impl WavHeader {
         let form = reader.open()?;
         let mut spec = None;
         let mut long_data_bytes = None;
-        loop {
+        let mut n_skipped_bytes = 0;
+        for _ in 0..MAX_CHUNKS {
             let (id, n_bytes) = reader.chunk()?;
             match &id {
                 b"fmt " => spec = Some(reader.format(n_bytes)?),
-                b"ds64" if form != *b"RIFF" => long_data_bytes = Some(reader.long_size(n_bytes)?),
+                // Zero and all ones are what a writer to a pipe leaves.
+                b"ds64" if form != *b"RIFF" => {
+                    let n = reader.long_size(n_bytes)?;
+                    long_data_bytes = (n != 0 && n != u64::MAX).then_some(n);
+                }
                 b"data" => {
                     let spec = spec.ok_or_else(|| reader.damaged("no format before the sound"))?;
                     let n_data_bytes = match n_bytes {
@@ -50,11 +61,23 @@ impl WavHeader {
                         0 | UNKNOWN_BYTES.. => None,
                         n => Some(u64::from(n)),
                     };
-                    return Ok(WavHeader { spec, n_data_bytes });
+                    let n_claimed_bytes = n_data_bytes.unwrap_or(u64::from(n_bytes));
+                    return Ok(WavHeader {
+                        spec,
+                        n_data_bytes,
+                        n_claimed_bytes,
+                    });
                 }
-                _ => reader.skip(u64::from(n_bytes) + u64::from(n_bytes & 1))?,
+                _ => {
+                    n_skipped_bytes += u64::from(n_bytes);
+                    if n_skipped_bytes > MAX_SKIPPED_BYTES {
+                        break;
+                    }
+                    reader.skip(u64::from(n_bytes) + u64::from(n_bytes & 1))?;
+                }
             }
         }
+        Err(reader.damaged("no sound follows its header"))
     }
 }
 
@@ -160,8 +183,16 @@ impl<R: Read> HeaderReader<'_, R> {
                 n_channels,
             });
         }
-        // Samples of 12 or 20 bits are written in the upper bits of the next whole byte.
-        let format = match (code, u16_at(14).div_ceil(8)) {
+        // Samples of 12 or 20 bits are written in the upper bits of the next whole byte, and those
+        // of 24 sometimes in the upper three bytes of four: the length of a frame tells.
+        let (n_frame_bytes, n_least_bytes) = (u16_at(12), u16_at(14).div_ceil(8));
+        let n_sample_bytes = match n_frame_bytes / u16_at(2) {
+            _ if n_least_bytes == 0 => 0,
+            0 => n_least_bytes,
+            n if n * u16_at(2) == n_frame_bytes && n >= n_least_bytes => n,
+            _ => return Err(self.damaged("its samples do not fit its frames")),
+        };
+        let format = match (code, n_sample_bytes) {
             (CODE_PCM, 1) => PcmFormat::U8,
             (CODE_PCM, 2) => PcmFormat::S16Le,
             (CODE_PCM, 3) => PcmFormat::S24Le,
@@ -281,6 +312,7 @@ mod tests {
             let expected = WavHeader {
                 spec: spec(format),
                 n_data_bytes: Some(6 * format.sample_bytes() as u64),
+                n_claimed_bytes: 6 * format.sample_bytes() as u64,
             };
             assert_eq!(header(&wav).unwrap(), expected, "{}", format.name());
         }
@@ -319,6 +351,31 @@ mod tests {
         wav.extend(&plain[12..40]);
         wav.extend(u32::MAX.to_le_bytes());
         assert_eq!(header(&wav).unwrap().n_data_bytes, Some(5_000_000_000));
+        // A writer to a pipe does not know it.
+        for unknown in [0, u64::MAX] {
+            wav[28..36].copy_from_slice(&u64::to_le_bytes(unknown));
+            assert_eq!(header(&wav).unwrap().n_data_bytes, None);
+        }
+    }
+
+    #[test]
+    fn a_header_without_end_is_an_error() {
+        let mut wav = b"RIFF\xFF\xFF\xFF\xFFWAVE".to_vec();
+        let error = WavHeader::read(&mut wav.as_slice().chain(io::repeat(0)), "test");
+        assert!(matches!(error, Err(AudioError::Damaged { .. })));
+        wav.extend(b"LIST\xFF\xFF\xFF\x7F");
+        let error = WavHeader::read(&mut wav.as_slice().chain(io::repeat(0)), "test");
+        assert!(matches!(error, Err(AudioError::Damaged { .. })));
+    }
+
+    #[test]
+    fn frames_tell_how_wide_samples_are() {
+        let mut wav = wav_bytes(spec(PcmFormat::S32Le), &[0.5; 4]);
+        wav[34] = 24;
+        assert_eq!(header(&wav).unwrap().spec.format, PcmFormat::S32Le);
+        wav[32] = 7;
+        let error = header(&wav).unwrap_err();
+        assert!(matches!(error, AudioError::Damaged { .. }), "{error}");
     }
 
     #[test]

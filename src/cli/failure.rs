@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use super::signals::INTERRUPTED;
+use crate::audio;
 use crate::error::{Classify, Kind};
 
 /// The end of a command that did not go well.
@@ -152,11 +153,17 @@ pub(crate) fn install_panic_hook() {
         let standard = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             standard(panic);
+            if audio::panic_is_caught() {
+                return;
+            }
             std::process::exit(i32::from(Kind::Bug.exit_code()));
         }));
         return;
     }
     std::panic::set_hook(Box::new(|panic| {
+        if audio::panic_is_caught() {
+            return;
+        }
         let payload = panic.payload();
         let message = payload
             .downcast_ref::<&str>()
