@@ -34,7 +34,9 @@ use crate::audio::{AudioError, AudioSource};
 use crate::command::{Completion, Runner, RunnerOptions};
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::event::{Event, GapReason};
-use crate::pipeline::{Abort, Control, Decision, Front, Recogniser, Speech, Stages, result_of};
+use crate::pipeline::{
+    Abort, Control, Decision, Ending, Front, Recogniser, Speech, Stages, result_of,
+};
 
 /// Windows of speech (32 ms each) between front and recogniser: a minute.
 const N_SPEECH_MESSAGES: usize = 2048;
@@ -238,7 +240,11 @@ fn front_loop(
         shared.pace_to(n_read, samples.len());
         front.push(&samples, &mut sink);
     };
-    front.flush(&mut sink);
+    let ending = match shared.stop.is_requested() {
+        true => Ending::Interrupted,
+        false => Ending::Complete,
+    };
+    front.flush(ending, &mut sink);
     end
 }
 

@@ -174,7 +174,7 @@ pub enum Event {
             serialize_with = "two_decimals_if_any"
         )]
         score: Option<f32>,
-        /// Why: `no_match`, `below_threshold`, `ambiguous`.
+        /// Why: `no_match`, `below_threshold`, `ambiguous`, or `interrupted` (it broke off).
         reason: &'static str,
     },
     /// An action was carried out, or not.

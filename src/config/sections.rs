@@ -48,7 +48,7 @@ fn vad(mut section: Section, to: &mut VadConfig) -> Result<(), ConfigError> {
     section.integer("min_speech_ms", 0..=5_000, &mut to.min_speech_ms)?;
     section.integer("min_silence_ms", 50..=10_000, &mut to.min_silence_ms)?;
     section.integer("pre_roll_ms", 0..=2_000, &mut to.pre_roll_ms)?;
-    section.integer("max_speech_ms", 3_000..=29_000, &mut to.max_speech_ms)?;
+    section.integer("max_speech_ms", 3_000..=28_400, &mut to.max_speech_ms)?;
     section.finish()
 }
 

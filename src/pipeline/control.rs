@@ -11,6 +11,8 @@ use crate::command::{Action, Completion, Job, Match, Matcher, RunnerOptions};
 use crate::config::CommandsConfig;
 use crate::event::{Event, Seconds};
 
+use super::recogniser::INTERRUPTED;
+
 /// Most that an event holds of what a program wrote.
 const MAX_OUTPUT_BYTES: usize = 1000;
 
@@ -82,11 +84,23 @@ impl Control {
     /// What follows from the event.
     pub(crate) fn decide(&mut self, event: &Event) -> Option<Decision> {
         let commands = self.commands.as_ref()?;
-        let Event::Final { id, t1, text, .. } = event else {
+        let Event::Final {
+            id,
+            t1,
+            text,
+            flags,
+            ..
+        } = event
+        else {
             return None;
         };
         if text.is_empty() {
             return None;
+        }
+        if flags.iter().any(|flag| flag == INTERRUPTED) {
+            // "Set a timer for fifteen" may have gone on with "minutes", or with "no, don't".
+            let event = rejected(*id, *t1, (None, None), INTERRUPTED);
+            return Some(Decision { event, job: None });
         }
         Some(match commands.matcher.match_text(text) {
             Match::Accepted {

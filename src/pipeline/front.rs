@@ -7,7 +7,7 @@
 
 use crate::event::{Event, GapReason, Seconds};
 use crate::kernels::Cpu;
-use crate::vad::{Piece, Segmenter, SegmenterConfig, WINDOW_SAMPLES};
+use crate::vad::{EndCause, Piece, Segmenter, SegmenterConfig, WINDOW_SAMPLES};
 
 /// What the front says to the recogniser.
 // Samples travel by value: a box for each message would be an allocation for each.
@@ -34,9 +34,21 @@ pub(crate) enum Speech {
     End {
         /// Where the speech ends.
         end_sample: u64,
+        /// Whether that is all they said.
+        ending: Ending,
     },
     /// Something to pass on in its place: a gap, a device's change.
     Other(Event),
+}
+
+/// Whether an utterance is all that was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The speaker paused, or the recording ended.
+    Complete,
+    /// It broke off: sound was lost, it grew too long, or all was told to stop. The rest of the
+    /// sentence might have turned its meaning round.
+    Interrupted,
 }
 
 /// The front stage.
@@ -57,30 +69,33 @@ impl Front {
     /// Takes samples.
     pub(crate) fn push(&mut self, samples: &[f32], sink: &mut dyn FnMut(Speech)) {
         let n_utterances = &mut self.n_utterances;
-        self.segmenter
-            .push(samples, &mut |piece| pass_on(piece, n_utterances, sink));
+        self.segmenter.push(samples, &mut |piece| {
+            pass_on(piece, Ending::Complete, n_utterances, sink);
+        });
     }
 
     /// `n_samples` were lost here: what is being said ends, and the count goes on after the gap.
     pub(crate) fn gap(&mut self, n_samples: u64, reason: GapReason, sink: &mut dyn FnMut(Speech)) {
         let t0 = Seconds::of_sample(self.segmenter.now_samples());
         let n_utterances = &mut self.n_utterances;
-        self.segmenter
-            .gap(n_samples, &mut |piece| pass_on(piece, n_utterances, sink));
+        self.segmenter.gap(n_samples, &mut |piece| {
+            pass_on(piece, Ending::Interrupted, n_utterances, sink);
+        });
         let t1 = Seconds::of_sample(self.segmenter.now_samples());
         sink(Speech::Other(Event::Gap { t0, t1, reason }));
     }
 
     /// Ends the utterance that is open, with every sample seen so far.
-    pub(crate) fn flush(&mut self, sink: &mut dyn FnMut(Speech)) {
+    pub(crate) fn flush(&mut self, ending: Ending, sink: &mut dyn FnMut(Speech)) {
         let n_utterances = &mut self.n_utterances;
         self.segmenter
-            .flush(&mut |piece| pass_on(piece, n_utterances, sink));
+            .flush(&mut |piece| pass_on(piece, ending, n_utterances, sink));
     }
 }
 
-/// The segmenter's piece as messages that own their samples.
-fn pass_on(piece: Piece<'_>, n_utterances: &mut u64, sink: &mut dyn FnMut(Speech)) {
+/// The segmenter's piece as messages that own their samples; an utterance that ends otherwise than
+/// by silence ends in `ending`.
+fn pass_on(piece: Piece<'_>, ending: Ending, n_utterances: &mut u64, sink: &mut dyn FnMut(Speech)) {
     match piece {
         Piece::Start {
             at_sample,
@@ -103,8 +118,13 @@ fn pass_on(piece: Piece<'_>, n_utterances: &mut u64, sink: &mut dyn FnMut(Speech
                 });
             }
         }
-        Piece::End { at_sample, .. } => sink(Speech::End {
+        Piece::End { at_sample, cause } => sink(Speech::End {
             end_sample: at_sample,
+            ending: match cause {
+                EndCause::Silence => Ending::Complete,
+                EndCause::TooLong => Ending::Interrupted,
+                EndCause::EndOfAudio => ending,
+            },
         }),
     }
 }

@@ -24,7 +24,7 @@ pub use control::{Act, Commands};
 pub use ear::Abort;
 
 pub(crate) use control::{Control, Decision, carry_out, result_of};
-pub(crate) use front::{Front, Speech};
+pub(crate) use front::{Ending, Front, Speech};
 pub(crate) use recogniser::{Partials, Recogniser};
 
 /// Everything the stages need to know.
@@ -139,7 +139,8 @@ impl Pipeline {
     /// The stream has ended: closes the open utterance.
     pub fn flush(&mut self, sink: &mut dyn FnMut(Event)) {
         let rest = &mut self.rest;
-        self.front.flush(&mut |speech| rest.take(&speech, sink));
+        self.front
+            .flush(Ending::Complete, &mut |speech| rest.take(&speech, sink));
     }
 }
 

@@ -8,10 +8,13 @@
 use std::ops::Range;
 
 use super::agreement::{Agreement, text_of};
-use super::front::Speech;
+use super::front::{Ending, Speech};
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::event::{Event, Seconds, Word};
 use crate::vad::WINDOW_SAMPLES;
+
+/// Flag of a final whose utterance broke off.
+pub(crate) const INTERRUPTED: &str = "interrupted";
 
 /// What is understood of an utterance.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -97,7 +100,7 @@ impl Recogniser {
                 start_sample,
                 first_sample,
             } => {
-                self.end(*start_sample, sink);
+                self.end(*start_sample, Ending::Interrupted, sink);
                 self.begin(*id, *start_sample, *first_sample);
                 sink(Event::SpeechStart {
                     t: Seconds::of_sample(*start_sample),
@@ -109,7 +112,7 @@ impl Recogniser {
                     self.samples.extend_from_slice(&samples[..*n_valid]);
                 }
             }
-            Speech::End { end_sample } => self.end(*end_sample, sink),
+            Speech::End { end_sample, ending } => self.end(*end_sample, *ending, sink),
             Speech::Other(event) => sink(event.clone()),
         }
     }
@@ -148,7 +151,8 @@ impl Recogniser {
     /// Ends the utterance that is open, with what was heard of it.
     pub(crate) fn flush(&mut self, sink: &mut dyn FnMut(Event)) {
         if let Some(utterance) = &self.utterance {
-            self.end(utterance.first_sample + self.samples.len() as u64, sink);
+            let end_sample = utterance.first_sample + self.samples.len() as u64;
+            self.end(end_sample, Ending::Interrupted, sink);
         }
     }
 
@@ -171,7 +175,7 @@ impl Recogniser {
     }
 
     /// Ends the utterance, if one is open: rest of the words, then the final.
-    fn end(&mut self, end_sample: u64, sink: &mut dyn FnMut(Event)) {
+    fn end(&mut self, end_sample: u64, ending: Ending, sink: &mut dyn FnMut(Event)) {
         let Some(utterance) = self.utterance.take() else {
             return;
         };
@@ -195,6 +199,9 @@ impl Recogniser {
         }
         if aborted {
             flags.push("cut_short".to_owned());
+        }
+        if ending == Ending::Interrupted {
+            flags.push(INTERRUPTED.to_owned());
         }
         sink(Event::Final {
             id: utterance.id,

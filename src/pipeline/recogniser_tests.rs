@@ -78,7 +78,13 @@ fn utterance(ear: Script, n_windows: usize, partials: Partials) -> Vec<Event> {
             recogniser.step(&mut sink);
         }
     }
-    recogniser.take(&Speech::End { end_sample: 50_000 }, &mut sink);
+    recogniser.take(
+        &Speech::End {
+            end_sample: 50_000,
+            ending: Ending::Complete,
+        },
+        &mut sink,
+    );
     events
 }
 
