@@ -309,6 +309,76 @@ fn output_files_and_folders() {
 }
 
 #[test]
+fn a_recording_is_never_the_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (talk, other) = (path("talk.txt"), path("other.flac"));
+    let original = fs::read(recording(SHOP_BOY)).unwrap();
+    fs::write(&talk, &original).unwrap();
+    fs::write(&other, &original).unwrap();
+    std::os::unix::fs::symlink(&talk, path("link.srt")).unwrap();
+    fs::write(path("new.srt.part"), &original).unwrap();
+    let around = folder
+        .path()
+        .join("../")
+        .join(folder.path().file_name().unwrap());
+    for (inputs, output) in [
+        (vec![&talk], talk.clone()),
+        (vec![&talk], around.join("talk.txt")),
+        (vec![&talk], path("link.srt")),
+        (vec![&talk, &other], folder.path().to_owned()),
+        (vec![&path("new.srt.part")], path("new.srt")),
+    ] {
+        let mut args = vec!["transcribe", "--output", arg(&output)];
+        args.extend(inputs.iter().map(|input| arg(input)));
+        let ran = hark(&args).expect(2);
+        assert!(
+            ran.complaint().contains("is the recording"),
+            "{}",
+            ran.stderr
+        );
+        assert!(fs::read(&talk).unwrap() == original);
+    }
+    assert!(fs::read(path("new.srt.part")).unwrap() == original);
+}
+
+#[test]
+fn an_earlier_output_stays_until_there_is_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("talk.txt");
+    fs::write(&text, "what was said before").unwrap();
+    let clip = recording(SHOP_BOY);
+    for (input, model, code) in [
+        (arg(&clip), "no-such-model", 3),
+        ("/nonexistent/talk.wav", "tiny.en", 5),
+    ] {
+        if code == 5 && self::model("tiny.en").is_none() {
+            return;
+        }
+        let args = ["transcribe", "-o", arg(&text), input, "--model", model];
+        hark(&args).expect(code).complaint();
+        assert_eq!(fs::read_to_string(&text).unwrap(), "what was said before");
+        assert!(!folder.path().join("talk.txt.part").exists());
+    }
+    hark(&["transcribe", "-o", arg(&text), arg(&clip)]).expect(0);
+    assert!(fs::read_to_string(&text).unwrap().contains("shop"));
+    assert!(!folder.path().join("talk.txt.part").exists());
+    hark(&["transcribe", "-o", "/dev/null", arg(&clip)]).expect(0);
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_code_2() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let clip = recording(SHOP_BOY);
+    for output in ["/nonexistent/talk.txt", "/dev/full"] {
+        let ran = hark(&["transcribe", "-o", output, arg(&clip)]).expect(2);
+        assert!(ran.complaint().contains(output), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn english_only_models_refuse_other_languages() {
     if model("tiny.en").is_none() {
         return;

@@ -61,7 +61,7 @@ impl Failure {
                 message: String::new(),
             };
         }
-        Failure::new(Kind::Input, format!("cannot write to {to}: {error}"))
+        Failure::new(Kind::Usage, format!("cannot write to {to}: {error}"))
     }
 
     /// Adds what the user can do about it.
@@ -219,6 +219,6 @@ mod tests {
         let broken = io::Error::from(io::ErrorKind::BrokenPipe);
         assert_eq!(Failure::output("stdout", &broken).end, End::ClosedPipe);
         let full = io::Error::from(io::ErrorKind::StorageFull);
-        assert_eq!(Failure::output("stdout", &full).end, End::Kind(Kind::Input));
+        assert_eq!(Failure::output("stdout", &full).end, End::Kind(Kind::Usage));
     }
 }

@@ -1,7 +1,7 @@
 //! `hark transcribe`: recordings to text.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
@@ -51,7 +51,8 @@ pub(crate) struct Args {
     /// Give every word its time (in json and jsonl)
     #[arg(long)]
     words: bool,
-    /// File to write instead of standard output; a folder when there are several recordings
+    /// File to write instead of standard output; a folder when there are several recordings. It
+    /// is called PATH.part until it is complete
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
     /// What standard input is when it is no WAV, for example s16le,16000,1
@@ -124,21 +125,26 @@ fn report(args: &Args, globals: &Globals) -> Result<Report, Failure> {
             let message = "subtitles of several files need a folder: give --output FOLDER";
             return Err(Failure::new(Kind::Usage, message));
         }
-        None => Target::One(Out::stdout()),
+        None => Target::Stdout(Out::stdout()),
         Some(path) if path.is_dir() || several => {
-            std::fs::create_dir_all(path).map_err(|error| {
-                let message = format!("cannot make the folder {}: {error}", path.display());
-                Failure::new(Kind::Usage, message)
-            })?;
-            Target::Folder(path.clone())
+            make_folder(path)?;
+            Target::folder(path, &args.files, format)
         }
-        Some(path) => Target::One(Out::file(path)?),
+        Some(path) => Target::Files(vec![path.clone()]),
     };
+    target.spare(&args.files)?;
     Ok(Report::new(
         format,
         target,
         if several { Files::Several } else { Files::One },
     ))
+}
+
+fn make_folder(path: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(path).map_err(|error| {
+        let message = format!("cannot make the folder {}: {error}", path.display());
+        Failure::new(Kind::Usage, message)
+    })
 }
 
 /// Work on one file after the other.
@@ -152,8 +158,8 @@ struct Job {
 impl Job {
     fn files(&mut self, sources: &[(String, SourceSpec)]) -> Result<(), Failure> {
         let mut outcome = Ok(());
-        for (name, spec) in sources {
-            match self.file(name, spec) {
+        for (index, (name, spec)) in sources.iter().enumerate() {
+            match self.file(index, name, spec) {
                 Ok(()) => {}
                 // A failure that is not the file's own would come again with the next.
                 Err(failure) if sources.len() == 1 || failure.kind() != Some(Kind::Input) => {
@@ -171,16 +177,21 @@ impl Job {
         outcome
     }
 
-    fn file(&mut self, name: &str, spec: &SourceSpec) -> Result<(), Failure> {
+    fn file(&mut self, index: usize, name: &str, spec: &SourceSpec) -> Result<(), Failure> {
         let mut source = audio::open(spec)?;
         let mut transcriber = Transcriber::new(self.model.clone(), self.options.clone())?;
         transcriber.set_abort(self.stop.flag());
-        let progress = progress(source.duration_s(), self.report.begin(name)?);
+        let progress = progress(source.duration_s(), self.report.begin(index, name)?);
         let heard = self.listen(source.as_mut(), &mut transcriber, &progress);
         progress.finish_and_clear();
         let (n_samples, outcome) = match heard {
             Ok(n_samples) => (n_samples, Ok(())),
             Err((n_samples, failure)) => (n_samples, Err(failure)),
+        };
+        let error = match &outcome {
+            Err(failure) => Some(failure.to_string()),
+            Ok(()) if self.stop.is_requested() => Some("interrupted".to_owned()),
+            Ok(()) => None,
         };
         self.report.end(Transcript {
             file: name.to_owned(),
@@ -191,7 +202,7 @@ impl Job {
             model: self.model.name().to_owned(),
             decoding: "greedy",
             compute: self.model.compute().name(),
-            error: outcome.as_ref().err().map(Failure::to_string),
+            error,
         })?;
         outcome
     }

@@ -5,10 +5,9 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Failure;
-use crate::error::Kind;
 
 pub(crate) mod captions;
 pub(crate) mod json;
@@ -22,6 +21,13 @@ pub(crate) mod vtt;
 pub(crate) struct Out {
     writer: Box<dyn Write + Send>,
     name: String,
+    /// Where the file belongs when it is complete, and what it is called until then.
+    unfinished: Option<Unfinished>,
+}
+
+struct Unfinished {
+    part: PathBuf,
+    path: PathBuf,
 }
 
 impl Out {
@@ -30,22 +36,40 @@ impl Out {
         Out {
             writer: Box::new(BufWriter::new(io::stdout())),
             name: "stdout".to_owned(),
+            unfinished: None,
         }
     }
 
-    /// To a new file, which replaces an old one of that name.
+    /// To a new file, which [`Out::deliver`] puts in the place of an old one of that name. What is
+    /// no file (`/dev/null`, a named pipe) is written to as it is.
     pub(crate) fn file(path: &Path) -> Result<Self, Failure> {
-        let file = File::create(path).map_err(|error| {
-            Failure::new(
-                Kind::Usage,
-                format!("cannot write {}: {error}", path.display()),
-            )
-        })?;
         let name = path.display().to_string();
+        // A link stays, and what it points to is replaced.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let is_special = path.metadata().is_ok_and(|found| !found.is_file());
+        let unfinished = (!is_special).then(|| Unfinished {
+            part: part_of(&path),
+            path: path.clone(),
+        });
+        let created = match &unfinished {
+            Some(unfinished) => File::create(&unfinished.part),
+            None => File::options().write(true).open(&path),
+        };
+        let file = created.map_err(|error| Failure::output(&name, &error))?;
         Ok(Out {
             writer: Box::new(BufWriter::new(file)),
             name,
+            unfinished,
         })
+    }
+
+    /// Nothing more comes: hands everything to the reader, and gives a file its name.
+    pub(crate) fn deliver(mut self) -> Result<(), Failure> {
+        self.flush()?;
+        let Some(Unfinished { part, path }) = self.unfinished else {
+            return Ok(());
+        };
+        std::fs::rename(part, path).map_err(|error| Failure::output(&self.name, &error))
     }
 
     /// Writes text as it is.
@@ -66,6 +90,13 @@ impl Out {
         self.write("\n")?;
         self.flush()
     }
+}
+
+/// What a file is called while it is being written: `talk.srt` is `talk.srt.part`.
+pub(crate) fn part_of(path: &Path) -> PathBuf {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    part.into()
 }
 
 /// Whether colours and cursor movements may be used on stdout.

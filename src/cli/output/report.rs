@@ -1,17 +1,21 @@
 //! Transcripts of one file or several, in any format, to one place or a file each.
 //!
-//! In: segments as they come, and what is known of a file at its end. Out: text lines and subtitles
-//! at once, JSON when the file is done.
+//! In: segments as they come, and what is known of a recording at its end. Out: text lines and
+//! subtitles at once, JSON when the recording is done. A file of ours appears under its name when
+//! it is complete.
 
 use std::collections::HashSet;
+use std::fs::Metadata;
 use std::io::IsTerminal;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
 use super::json::{self, Line, Transcript};
-use super::{Cue, Out, srt, txt, vtt};
+use super::{Cue, Out, part_of, srt, txt, vtt};
 use crate::cli::Failure;
+use crate::error::Kind;
 
 /// Forms of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -52,10 +56,49 @@ pub(crate) enum Files {
 
 /// Where the results go.
 pub(crate) enum Target {
-    /// All to one place.
-    One(Out),
-    /// To a file each, in this folder.
-    Folder(PathBuf),
+    /// All to standard output.
+    Stdout(Out),
+    /// To a file each, in the order of the recordings.
+    Files(Vec<PathBuf>),
+}
+
+impl Target {
+    /// A file in `folder` for each recording.
+    pub(crate) fn folder(folder: &Path, recordings: &[PathBuf], format: Format) -> Self {
+        let mut taken = HashSet::new();
+        let paths = recordings.iter().map(|recording| {
+            let name = file_name(recording, format, &taken);
+            taken.insert(name.clone());
+            folder.join(name)
+        });
+        Target::Files(paths.collect())
+    }
+
+    /// Fails if writing the results would destroy one of the recordings.
+    pub(crate) fn spare(&self, recordings: &[PathBuf]) -> Result<(), Failure> {
+        let Target::Files(paths) = self else {
+            return Ok(());
+        };
+        let written = || paths.iter().flat_map(|path| [path.clone(), part_of(path)]);
+        for recording in recordings {
+            if let Some(path) = written().find(|path| is_same_file(path, recording)) {
+                let message = format!(
+                    "the output {} is the recording {}; name another file",
+                    path.display(),
+                    recording.display()
+                );
+                return Err(Failure::new(Kind::Usage, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether two names mean one file on the disk, links followed.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let identity = |found: Metadata| found.is_file().then(|| (found.dev(), found.ino()));
+    let of = |path: &Path| path.metadata().ok().and_then(identity);
+    of(a).is_some_and(|a| of(b) == Some(a))
 }
 
 /// What a user in front of a terminal sees of the work.
@@ -76,8 +119,6 @@ pub(crate) struct Report {
     own: Option<Out>,
     lines: Vec<Line>,
     n_cues: usize,
-    /// Names of files written so far.
-    written: HashSet<String>,
     /// Transcripts for the array at the end.
     done: Vec<Transcript>,
 }
@@ -93,19 +134,18 @@ impl Report {
             own,
             lines,
             n_cues: 0,
-            written: HashSet::new(),
             done,
         }
     }
 
-    /// Begins the transcript of the file `name`.
-    pub(crate) fn begin(&mut self, name: &str) -> Result<Shown, Failure> {
+    /// Begins the transcript of the recording with this index and name.
+    pub(crate) fn begin(&mut self, index: usize, name: &str) -> Result<Shown, Failure> {
         self.lines.clear();
         self.n_cues = 0;
-        if let Target::Folder(folder) = &self.target {
-            let own = file_name(name, self.format, &self.written);
-            self.own = Some(Out::file(&folder.join(&own))?);
-            self.written.insert(own);
+        if let Target::Files(paths) = &self.target
+            && let Some(path) = paths.get(index)
+        {
+            self.own = Some(Out::file(path)?);
         }
         let titled = self.own.is_none() && self.files == Files::Several;
         match self.format {
@@ -113,7 +153,7 @@ impl Report {
             Format::Vtt => self.text(vtt::HEAD)?,
             _ => {}
         }
-        let is_file = matches!(self.target, Target::Folder(_)) || !std::io::stdout().is_terminal();
+        let is_file = self.own.is_some() || !std::io::stdout().is_terminal();
         Ok(if is_file || self.is_json() {
             Shown::Nothing
         } else {
@@ -154,14 +194,13 @@ impl Report {
         transcript.text = texts.join(" ");
         match (self.format, &self.target) {
             (Format::Jsonl, _) => self.text(&(json::line(&transcript) + "\n"))?,
-            (Format::Json, Target::One(_)) if self.files == Files::Several => {
+            (Format::Json, Target::Stdout(_)) if self.files == Files::Several => {
                 self.done.push(transcript);
             }
             (Format::Json, _) => self.text(&(json::pretty(&transcript) + "\n"))?,
             _ => {}
         }
-        self.own = None;
-        Ok(())
+        self.own.take().map_or(Ok(()), Out::deliver)
     }
 
     /// Writes what only the end of all can write.
@@ -169,7 +208,7 @@ impl Report {
         let is_array = self.is_json()
             && self.format == Format::Json
             && self.files == Files::Several
-            && matches!(self.target, Target::One(_));
+            && matches!(self.target, Target::Stdout(_));
         if is_array {
             self.text(&(json::pretty(&self.done) + "\n"))?;
         }
@@ -184,18 +223,18 @@ impl Report {
     fn text(&mut self, text: &str) -> Result<(), Failure> {
         let out = match (&mut self.own, &mut self.target) {
             (Some(own), _) => own,
-            (None, Target::One(out)) => out,
-            (None, Target::Folder(_)) => return Ok(()),
+            (None, Target::Stdout(out)) => out,
+            (None, Target::Files(_)) => return Ok(()),
         };
         out.write(text)?;
         out.flush()
     }
 }
 
-/// The name of the results of `file`: `talk.mp3` gives `talk.srt`, and `talk.2.srt` if another
+/// The name of the results of `recording`: `talk.mp3` gives `talk.srt`, and `talk.2.srt` if another
 /// recording has taken that name.
-fn file_name(file: &str, format: Format, taken: &HashSet<String>) -> String {
-    let stem = Path::new(file)
+fn file_name(recording: &Path, format: Format, taken: &HashSet<String>) -> String {
+    let stem = recording
         .file_stem()
         .map(|stem| stem.to_string_lossy().into_owned());
     let stem = stem
@@ -216,15 +255,12 @@ mod tests {
 
     #[test]
     fn no_recording_overwrites_the_text_of_another() {
-        let mut taken = HashSet::new();
-        for (file, expected) in [
-            ("a/talk.mp3", "talk.srt"),
-            ("b/talk.wav", "talk.2.srt"),
-            ("-", "stdin.srt"),
-        ] {
-            let name = file_name(file, Format::Srt, &taken);
-            assert_eq!(name, expected);
-            taken.insert(name);
-        }
+        let recordings = ["a/talk.mp3", "b/talk.wav", "-"].map(PathBuf::from);
+        let target = Target::folder(Path::new("out"), &recordings, Format::Srt);
+        let Target::Files(paths) = target else {
+            panic!("no files");
+        };
+        let expected = ["out/talk.srt", "out/talk.2.srt", "out/stdin.srt"];
+        assert_eq!(paths, expected.map(PathBuf::from));
     }
 }
