@@ -102,6 +102,24 @@ impl Stop {
         self.requested.clone()
     }
 
+    /// Ends when the request is made; nothing is ever sent.
+    pub(crate) fn requests(&self) -> &Receiver<()> {
+        &self.receiver
+    }
+
+    /// A flag that is set when, after the request, what is being worked on must be cut short.
+    pub(crate) fn deadline(&self) -> Arc<AtomicBool> {
+        let flag = Arc::new(AtomicBool::new(false));
+        let (requests, overdue) = (self.receiver.clone(), flag.clone());
+        let watch = spawn("deadline", move || {
+            let _ = requests.recv();
+            thread::sleep(FINAL_DEADLINE);
+            overdue.store(true, Ordering::Release);
+        });
+        // Without the thread, work is cut short at the request itself.
+        watch.handle.map_or_else(|| self.flag(), |_| flag)
+    }
+
     /// Waits until `deadline` or the request.
     fn wait_until(&self, deadline: Instant) {
         // Nothing is ever sent: this ends by time or by the sender's end.

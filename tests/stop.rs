@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::thread::sleep;
@@ -102,6 +102,83 @@ fn with_a_source_that_gives_nothing() {
     drop(stdin);
     assert_eq!(code, Some(0));
     assert!(took < IN_TIME, "{took:?}");
+}
+
+/// Waits until the model is there, which is when the work begins.
+fn wait_for_the_model(child: &mut Child) {
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("model ") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "no model");
+    }
+    // Whatever else it says is read too, so that it never waits for us.
+    std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+}
+
+const RAW: &str = "s16le,16000,1";
+
+#[test]
+fn with_standard_input_that_falls_silent() {
+    let _alone = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|poison| poison.into_inner());
+    if model("tiny.en").is_none() || !keeps_up() {
+        return;
+    }
+    let samples = hark::audio::decode_file(recording("dictation/dictation_en_0005.flac")).unwrap();
+    let bytes: Vec<u8> = (samples.iter())
+        .flat_map(|sample| ((sample * 32_768.0) as i16).to_le_bytes())
+        .collect();
+    for (args, expected) in [
+        (vec!["transcribe", "-", "--format", "jsonl"], 130),
+        (vec!["replay", "-"], 130),
+        (
+            vec![
+                "caption", "--source", "-", "--speed", "max", "--format", "jsonl",
+            ],
+            0,
+        ),
+    ] {
+        let mut child = start(&[args.as_slice(), &["--raw", RAW, "--log", "info"]].concat());
+        wait_for_the_model(&mut child);
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&bytes).unwrap();
+        stdin.flush().unwrap();
+        sleep(Duration::from_millis(3_000));
+        let (code, took) = signal(&mut child, "INT");
+        drop(stdin);
+        assert_eq!(code, Some(expected), "{args:?}");
+        assert!(took < IN_TIME, "{args:?}: {took:?}");
+        let mut stdout = String::new();
+        child.stdout.unwrap().read_to_string(&mut stdout).unwrap();
+        let last: serde_json::Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+        let text = last["text"].as_str().unwrap();
+        assert!(text.contains("shop"), "{args:?}: {text}");
+        if args[0] == "transcribe" {
+            assert_eq!(last["error"], "interrupted");
+        }
+    }
+}
+
+#[test]
+fn while_standard_input_has_not_begun() {
+    let _alone = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|poison| poison.into_inner());
+    if model("tiny.en").is_none() {
+        return;
+    }
+    for name in ["TERM", "INT"] {
+        let mut child = start(&["transcribe", "-", "--log", "info"]);
+        wait_for_the_model(&mut child);
+        let stdin = child.stdin.take();
+        sleep(Duration::from_millis(300));
+        let (code, took) = signal(&mut child, name);
+        drop(stdin);
+        assert_eq!(code, Some(130));
+        assert!(took < IN_TIME, "{name}: {took:?}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Failure;
+use super::interruptible::Interruptible;
 use crate::audio::AudioSource;
 use crate::daemon::{self, Flow, Pace, Stop};
 use crate::event::{Event, GapReason};
@@ -45,15 +46,19 @@ impl Work<'_> {
         }
     }
 
-    fn direct(mut self, act: Act, sink: &mut dyn FnMut(Event) -> Flow) -> Result<(), Failure> {
-        let abort = Abort::all(self.stop.flag());
+    fn direct(self, act: Act, sink: &mut dyn FnMut(Event) -> Flow) -> Result<(), Failure> {
+        let mut source = Interruptible::of(self.source, self.stop)?;
+        let abort = Abort {
+            partial: self.stop.flag(),
+            whole: self.stop.deadline(),
+        };
         let mut pipeline = Pipeline::with_abort(self.settings, self.model, act, abort)?;
         let mut samples = Vec::new();
         let mut outcome = Ok(());
         let mut wanted = Flow::Go;
         while wanted == Flow::Go && !self.stop.is_requested() {
             samples.clear();
-            match self.source.read(&mut samples) {
+            match source.read(&mut samples) {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(error) => {
@@ -67,7 +72,7 @@ impl Work<'_> {
                     wanted = sink(event);
                 }
             };
-            let lost = self.source.take_lost_samples();
+            let lost = source.take_lost_samples();
             if lost > 0 {
                 pipeline.gap(lost, GapReason::Overrun, &mut each);
             }

@@ -18,6 +18,7 @@ mod caption;
 mod commands;
 mod devices;
 mod failure;
+mod interruptible;
 mod live;
 mod models;
 pub(crate) mod output;

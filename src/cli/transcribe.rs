@@ -7,13 +7,14 @@ use std::sync::Arc;
 use clap::Args as ClapArgs;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::interruptible::Interruptible;
 use super::output::Out;
 use super::output::json::{Line, Transcript};
 use super::output::report::{Files, Format, Report, Shown, Target};
 use super::setup::{self, Setup};
 use super::signals::{self, OnSignal};
 use super::{Failure, Globals};
-use crate::audio::{self, AudioSource, SourceSpec};
+use crate::audio::{AudioSource, SourceSpec};
 use crate::daemon::Stop;
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::error::Kind;
@@ -178,11 +179,11 @@ impl Job {
     }
 
     fn file(&mut self, index: usize, name: &str, spec: &SourceSpec) -> Result<(), Failure> {
-        let mut source = audio::open(spec)?;
+        let mut source = Interruptible::open(spec, &self.stop)?;
         let mut transcriber = Transcriber::new(self.model.clone(), self.options.clone())?;
-        transcriber.set_abort(self.stop.flag());
+        transcriber.set_abort(self.stop.deadline());
         let progress = progress(source.duration_s(), self.report.begin(index, name)?);
-        let heard = self.listen(source.as_mut(), &mut transcriber, &progress);
+        let heard = self.listen(&mut source, &mut transcriber, &progress);
         progress.finish_and_clear();
         let (n_samples, outcome) = match heard {
             Ok(n_samples) => (n_samples, Ok(())),

@@ -1,0 +1,127 @@
+//! A source that a stop interrupts, whatever it waits for.
+//!
+//! In: a source, or how to open one. Out: its samples, in the same pieces. Standard input gives
+//! nothing for as long as its writer likes, and nothing can end that wait; so the source is opened
+//! and read on a thread of its own, at most [`N_PIECES`] ahead, and at the stop the stream is over
+//! while that thread keeps waiting until the process ends.
+
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+
+use super::Failure;
+use crate::audio::{self, AudioError, AudioSource, SourceSpec};
+use crate::daemon::Stop;
+use crate::error::Kind;
+
+/// Pieces that are read ahead, 100 ms each.
+const N_PIECES: usize = 16;
+
+/// What one read gave.
+struct Piece {
+    samples: Vec<f32>,
+    n_lost: u64,
+}
+
+/// What the reading thread says first: the length, if it is known, or why nothing can be read.
+type Opened = Result<Option<f64>, AudioError>;
+
+/// The source.
+pub(crate) struct Interruptible {
+    pieces: Receiver<Result<Piece, AudioError>>,
+    stop: Stop,
+    duration_s: Option<f64>,
+    n_lost: u64,
+}
+
+impl Interruptible {
+    /// Opens a source. At a stop meanwhile it is an empty one.
+    pub(crate) fn open(spec: &SourceSpec, stop: &Stop) -> Result<Self, Failure> {
+        let spec = spec.clone();
+        Interruptible::start(move || audio::open(&spec), stop)
+    }
+
+    /// Makes an open source interruptible.
+    pub(crate) fn of(source: Box<dyn AudioSource>, stop: &Stop) -> Result<Self, Failure> {
+        Interruptible::start(move || Ok(source), stop)
+    }
+
+    fn start(
+        open: impl FnOnce() -> Result<Box<dyn AudioSource>, AudioError> + Send + 'static,
+        stop: &Stop,
+    ) -> Result<Self, Failure> {
+        let (opened_in, opened) = bounded::<Opened>(1);
+        let (pieces_in, pieces) = bounded(N_PIECES);
+        let read = move || match open() {
+            Ok(source) => {
+                if opened_in.send(Ok(source.duration_s())).is_ok() {
+                    pass_on(source, &pieces_in);
+                }
+            }
+            // Nobody waits for it after a stop.
+            Err(error) => drop(opened_in.send(Err(error))),
+        };
+        let thread = thread::Builder::new().name("source".to_owned()).spawn(read);
+        thread.map_err(|error| {
+            Failure::new(
+                Kind::Bug,
+                format!("cannot start the thread that reads: {error}"),
+            )
+        })?;
+        let duration_s = select! {
+            recv(opened) -> opened => opened.unwrap_or(Ok(None))?,
+            recv(stop.requests()) -> _ => None,
+        };
+        Ok(Interruptible {
+            pieces,
+            stop: stop.clone(),
+            duration_s,
+            n_lost: 0,
+        })
+    }
+}
+
+/// Reads to the end, or until nobody listens any more.
+fn pass_on(mut source: Box<dyn AudioSource>, to: &Sender<Result<Piece, AudioError>>) {
+    loop {
+        let mut samples = Vec::new();
+        let piece = match source.read(&mut samples) {
+            Ok(0) => return,
+            Ok(_) => Ok(Piece {
+                samples,
+                n_lost: source.take_lost_samples(),
+            }),
+            Err(error) => Err(error),
+        };
+        let is_last = piece.is_err();
+        if to.send(piece).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+impl AudioSource for Interruptible {
+    fn read(&mut self, out: &mut Vec<f32>) -> Result<usize, AudioError> {
+        if self.stop.is_requested() {
+            return Ok(0);
+        }
+        let next = select! {
+            recv(self.pieces) -> next => next.ok(),
+            recv(self.stop.requests()) -> _ => None,
+        };
+        let Some(piece) = next.transpose()? else {
+            return Ok(0);
+        };
+        self.n_lost += piece.n_lost;
+        out.extend_from_slice(&piece.samples);
+        Ok(piece.samples.len())
+    }
+
+    fn duration_s(&self) -> Option<f64> {
+        self.duration_s
+    }
+
+    fn take_lost_samples(&mut self) -> u64 {
+        std::mem::take(&mut self.n_lost)
+    }
+}
