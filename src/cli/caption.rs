@@ -101,6 +101,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
         stop: signals.begin(),
     };
     let outcome = work.run(&mut sink);
-    written.and(outcome)?;
-    captions.finish()
+    // Before a message about what went wrong, the caption gets its end.
+    let finished = captions.finish();
+    written.and(outcome).and(finished)
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use super::output::terminal::Stderr;
 use super::signals::INTERRUPTED;
 use crate::audio;
 use crate::error::{Classify, Kind};
@@ -114,7 +115,8 @@ impl<E: Classify + 'static> From<E> for Failure {
 /// One line for the user on stderr.
 pub(crate) fn say(message: &str) {
     // stderr may be closed; there is nobody left to tell then.
-    let _ = writeln!(io::stderr().lock(), "hark: {}", flat(message));
+    let line = format!("hark: {}\n", flat(message));
+    let _ = Stderr.write_all(line.as_bytes());
 }
 
 /// The error and its sources, each said once.
@@ -177,10 +179,13 @@ pub(crate) fn install_panic_hook() {
             .location()
             .map(|place| format!("{}:{}", place.file(), place.line()))
             .unwrap_or_default();
-        say(&format!(
-            "this is a bug in hark: {message} ({place}); please report it with the command line \
-             and the output of RUST_BACKTRACE=1"
-        ));
+        // Straight to stderr: the panic may have come while the terminal was locked.
+        let _ = writeln!(
+            io::stderr().lock(),
+            "hark: this is a bug in hark: {} ({place}); please report it with the command line \
+             and the output of RUST_BACKTRACE=1",
+            flat(message)
+        );
         std::process::exit(i32::from(Kind::Bug.exit_code()));
     }));
 }

@@ -189,9 +189,11 @@ fn start_log(level: Option<&str>) {
         .filter_level(others)
         .filter_module("hark", LevelFilter::Trace);
     builder.format_target(false);
-    if output::no_color() {
-        builder.write_style(env_logger::WriteStyle::Never);
-    }
+    builder.write_style(match output::stderr_is_coloured() {
+        true => env_logger::WriteStyle::Always,
+        false => env_logger::WriteStyle::Never,
+    });
+    builder.target(env_logger::Target::Pipe(Box::new(output::terminal::Stderr)));
     if builder.try_init().is_ok() {
         // The configuration may still change it.
         log::set_max_level(level);

@@ -8,7 +8,7 @@ use std::time::Instant;
 use clap::ValueEnum;
 
 use super::screen::{Screen, Style, columns};
-use super::{Cue, Out, json, no_color, srt, stdout_is_screen, vtt};
+use super::{Cue, Out, json, no_color, printable, srt, stdout_is_screen, terminal, vtt};
 use crate::cli::Failure;
 use crate::event::{Event, Word};
 
@@ -38,7 +38,7 @@ pub(crate) struct Captions {
 }
 
 enum View {
-    Screen(Screen),
+    Screen,
     Lines,
     Jsonl,
     Srt { n_cues: usize },
@@ -50,7 +50,10 @@ impl Captions {
     pub(crate) fn new(format: Format, mut out: Out, began: Instant) -> Result<Self, Failure> {
         let style = if no_color() { Style::Plain } else { Style::Dim };
         let view = match format {
-            Format::Text if stdout_is_screen() => View::Screen(Screen::new(style)),
+            Format::Text if stdout_is_screen() => {
+                terminal::begin(Screen::new(style));
+                View::Screen
+            }
             Format::Text => View::Lines,
             Format::Jsonl => View::Jsonl,
             Format::Srt => View::Srt { n_cues: 0 },
@@ -66,7 +69,9 @@ impl Captions {
     /// Shows what the event changes.
     pub(crate) fn event(&mut self, event: &Event) -> Result<(), Failure> {
         let text = match &mut self.view {
-            View::Screen(screen) => screen_text(screen, event),
+            View::Screen => {
+                return terminal::draw(&mut self.out, |screen| screen_text(screen, event));
+            }
             View::Lines => line_text(event),
             View::Jsonl => json::live_event(event, self.began.elapsed()) + "\n",
             View::Srt { n_cues } => {
@@ -87,7 +92,10 @@ impl Captions {
 
     /// Writes what is left.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
-        self.out.flush()
+        match self.view {
+            View::Screen => terminal::end(&mut self.out),
+            _ => self.out.flush(),
+        }
     }
 }
 
@@ -97,16 +105,20 @@ fn screen_text(screen: &mut Screen, event: &Event) -> String {
             stable, volatile, ..
         } => screen.update(stable, volatile, columns()),
         Event::Final { text, .. } => screen.finish(text, columns()),
-        Event::Gap { .. } | Event::Device { .. } => screen.finish(&line_text(event), columns()),
-        Event::Command { .. } | Event::Rejected { .. } | Event::Action { .. } => {
-            line_text(event).replace('\n', "\r\n")
-        }
-        Event::SpeechStart { .. } | Event::Commit { .. } => String::new(),
+        _ => match line_text(event).as_str() {
+            "" => String::new(),
+            lines => screen.insert(lines),
+        },
     }
 }
 
 /// What stands in a pipe: a line for each utterance, and what went wrong or was done in brackets.
+/// A program's output is made of whatever it likes, and must not steer the terminal.
 fn line_text(event: &Event) -> String {
+    printable(&raw_text(event))
+}
+
+fn raw_text(event: &Event) -> String {
     match event {
         Event::Final { text, .. } if !text.is_empty() => format!("{text}\n"),
         Event::Gap { t0, t1, .. } => format!("[{:.1} s of sound lost]\n", t1.0 - t0.0),
@@ -214,6 +226,22 @@ mod tests {
         }
         let all: Vec<_> = cues.iter().map(|cue| cue.text.as_str()).collect();
         assert_eq!(all.join(" "), long.trim());
+    }
+
+    #[test]
+    fn a_program_does_not_steer_the_terminal() {
+        let done = Event::Action {
+            id: 1,
+            name: "a".to_owned(),
+            status: crate::event::ActionStatus::Ok,
+            error: None,
+            output: Some("\x1b]0;title\x07red\x1b[31m\r\n\tnext\u{9b}2J".to_owned()),
+            ms: None,
+        };
+        assert_eq!(
+            line_text(&done),
+            "[action a ok]\n]0;titlered[31m\n\tnext2J\n"
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(crate) mod json;
 pub(crate) mod report;
 pub(crate) mod screen;
 pub(crate) mod srt;
+pub(crate) mod terminal;
 pub(crate) mod txt;
 pub(crate) mod vtt;
 
@@ -99,9 +100,24 @@ pub(crate) fn part_of(path: &Path) -> PathBuf {
     part.into()
 }
 
+/// `text` without control characters, except for the ends of lines and tabs.
+pub(crate) fn printable(text: &str) -> String {
+    let is_kept = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    text.chars().filter(is_kept).collect()
+}
+
 /// Whether colours and cursor movements may be used on stdout.
 pub(crate) fn stdout_is_screen() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    io::stdout().is_terminal() && !is_dumb()
+}
+
+/// Whether log lines on stderr are coloured.
+pub(crate) fn stderr_is_coloured() -> bool {
+    io::stderr().is_terminal() && !is_dumb() && !no_color()
+}
+
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// Whether the user asked for no colours (<https://no-color.org>).

@@ -24,6 +24,8 @@ pub(crate) struct Screen {
     n_rows_done: usize,
     /// Rows below them that are on the screen now; the cursor stands in the last.
     n_rows_shown: usize,
+    /// What those rows hold, as it was printed.
+    shown: String,
 }
 
 /// A row of text and how many of its bytes are settled.
@@ -40,6 +42,7 @@ impl Screen {
             style,
             n_rows_done: 0,
             n_rows_shown: 0,
+            shown: String::new(),
         }
     }
 
@@ -59,15 +62,28 @@ impl Screen {
             text.push_str("\r\n");
         }
         self.n_rows_done = n_done;
-        let rest = &rows[n_done..];
-        for (i, row) in rest.iter().enumerate() {
-            if i > 0 {
-                text.push_str("\r\n");
-            }
-            text.push_str(&self.styled(row));
-        }
+        let rest: Vec<_> = rows[n_done..].iter().map(|row| self.styled(row)).collect();
         self.n_rows_shown = rest.len();
+        self.shown = rest.join("\r\n");
+        text.push_str(&self.shown);
         text
+    }
+
+    /// What to print to have whole `lines` above what may still change of the caption. Its rows
+    /// that are done stay where they are, and it goes on as if nothing had happened.
+    pub(crate) fn insert(&self, lines: &str) -> String {
+        let mut text = self.erase();
+        for line in lines.lines() {
+            text.push_str(line);
+            text.push_str("\r\n");
+        }
+        text.push_str(&self.shown);
+        text
+    }
+
+    /// What to print when nothing more comes, so that the next text begins on a line of its own.
+    pub(crate) fn line_end(&self) -> &'static str {
+        if self.shown.is_empty() { "" } else { "\r\n" }
     }
 
     /// What to print when the utterance is over: its text, for good.
@@ -80,6 +96,7 @@ impl Screen {
         }
         self.n_rows_done = 0;
         self.n_rows_shown = 0;
+        self.shown.clear();
         text
     }
 
@@ -235,6 +252,37 @@ mod tests {
         let last = screen.finish("one two three four five", 12);
         assert!(!last.contains("one two"), "{last:?}");
         assert!(last.contains("five\r\n"));
+    }
+
+    #[test]
+    fn lines_go_above_the_caption() {
+        let mut screen = Screen::new(Style::Dim);
+        assert_eq!(screen.insert("[a]\n"), "[a]\r\n");
+        screen.update("turn", " on", 80);
+        let tail = "turn\x1b[2m on\x1b[0m";
+        assert_eq!(
+            screen.insert("[a]\n[b]\n"),
+            format!("\r\x1b[J[a]\r\n[b]\r\n{tail}")
+        );
+        assert_eq!(screen.line_end(), "\r\n");
+        assert_eq!(screen.finish("turn on", 80), "\r\x1b[Jturn on\r\n");
+        assert_eq!(screen.line_end(), "");
+        assert_eq!(screen.insert("[a]"), "[a]\r\n");
+    }
+
+    #[test]
+    fn a_line_between_rows_loses_none() {
+        let mut screen = Screen::new(Style::Dim);
+        screen.update("one two three", " four five", 12);
+        let inserted = screen.insert("[lost]\n");
+        // The two rows that may change are erased and written again, below the line.
+        assert!(
+            inserted.starts_with("\r\x1b[1A\x1b[J[lost]\r\nthree"),
+            "{inserted:?}"
+        );
+        assert!(!inserted.contains("one two"), "{inserted:?}");
+        let last = screen.finish("one two three four five", 12);
+        assert_eq!(last, "\r\x1b[1A\x1b[Jthree four\r\nfive\r\n");
     }
 
     #[test]
