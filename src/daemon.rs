@@ -222,6 +222,8 @@ enum End {
     Complete,
     /// The deadline has passed; some thread still works.
     Overdue,
+    /// Nobody wants to hear more.
+    Unheard,
 }
 
 /// Reads the source until it ends, and finds speech.
@@ -407,7 +409,7 @@ impl Caller {
             match next {
                 Next::Event(event) => {
                     if self.report(event, sink) == Flow::Stop {
-                        return End::Overdue;
+                        return End::Unheard;
                     }
                 }
                 Next::NoMoreEvents => {
@@ -418,6 +420,10 @@ impl Caller {
                     let now = Instant::now();
                     (stop, stopped_at) = (never(), Some(now));
                     self.shared.abort.partial.store(true, Ordering::Release);
+                    // While the final is worked on, so that a stubborn program costs no time.
+                    if let Some(runner) = &self.runner {
+                        runner.end();
+                    }
                     deadline = at(now + SOURCE_DEADLINE);
                 }
                 Next::Deadline => match stopped_at.and_then(|at| self.overdue(at)) {
@@ -502,10 +508,10 @@ fn finish(
     recogniser: Worker<()>,
     end: End,
 ) -> Result<(), AudioError> {
-    if end == End::Complete {
-        recogniser.join();
-    } else {
-        log::warn!("stopped at the deadline: some work was left undone");
+    match end {
+        End::Complete => drop(recogniser.join()),
+        End::Overdue => log::warn!("stopped at the deadline: some work was left undone"),
+        End::Unheard => {}
     }
     // A source that does not answer keeps its thread until the process ends.
     match front.is_done() {

@@ -161,6 +161,83 @@ fn with_standard_input_that_falls_silent() {
     }
 }
 
+const STUBBORN: &str = r#"
+[[command]]
+name = "coffee"
+sentences = ["can i get a {drink}", "[(can|may) i] (have|get|want) [a] [{shots} shot] {drink} [with a bit of milk]"]
+action = { shell = true, program = "trap '' TERM; sleep 20; sleep 20" }
+
+[lists]
+shots = ["single", "double", "triple"]
+drink = ["mocha", "americano", "cappuccino", "coffee"]
+"#;
+
+#[test]
+fn with_an_action_that_does_not_want_to_end() {
+    let _alone = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|poison| poison.into_inner());
+    if model("tiny.en").is_none() || !keeps_up() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    std::fs::write(&config, STUBBORN).unwrap();
+    let clip = recording("command/command_en_0003.flac");
+    let mut child = start(&[
+        "run",
+        "--source",
+        arg(&clip),
+        "--json",
+        "--config",
+        arg(&config),
+    ]);
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains(r#""type":"command""#) {
+        line.clear();
+        assert!(stdout.read_line(&mut line).unwrap() > 0, "no command");
+    }
+    sleep(Duration::from_millis(500));
+    let (code, took) = signal(&mut child, "TERM");
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_millis(900), "{took:?}");
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    let last: serde_json::Value = serde_json::from_str(rest.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&last["type"], &last["status"]),
+        (&"action".into(), &"failed".into())
+    );
+    let mut stderr = String::new();
+    child.stderr.unwrap().read_to_string(&mut stderr).unwrap();
+    assert!(!stderr.contains("deadline"), "{stderr}");
+}
+
+#[test]
+fn when_nobody_reads_any_more() {
+    let _alone = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|poison| poison.into_inner());
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let clip = recording("command/command_en_0003.flac");
+    let mut child = start(&["caption", "--source", arg(&clip), "--format", "jsonl"]);
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut String::new()).unwrap();
+    drop(stdout);
+    let mut stderr = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut stderr)
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{stderr}");
+    assert_eq!(stderr, "");
+}
+
 #[test]
 fn while_standard_input_has_not_begun() {
     let _alone = ONE_AT_A_TIME

@@ -302,6 +302,11 @@ impl Runner {
         ));
     }
 
+    /// Ends what runs or waits, without waiting for it; jobs that come later fail.
+    pub fn end(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
     /// Waits up to `patience` for queued and running jobs, then ends what is left.
     pub fn shutdown(mut self, patience: Duration) {
         self.queue = None;
