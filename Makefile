@@ -25,7 +25,7 @@ build: setup ## the release binary, target/release/hark
 	@echo "== build: release (the first time takes a few minutes)"
 	$(CARGO) build --release --locked $(FEATURES)
 
-model: build ## fetch the default model, tiny.en (75 MB), unless it is there
+model: build ## fetch the default model, tiny.en (78 MB), unless it is there
 	@scripts/model.sh $(HARK) tiny.en
 
 test: setup ## every test; fetches tiny.en and base first
@@ -46,16 +46,24 @@ bench: build model ## speed of the model on this machine, stage by stage
 cross: ## Arm: kernels and a short transcription on an emulated Pi 4 and Pi 5, type checks for Apple silicon
 	@scripts/cross.sh
 
-install: build ## into $(PREFIX): the binary and the systemd user unit
-	mkdir -p $(DESTDIR)$(PREFIX)/bin
+install: build ## into $(PREFIX): the binary, the systemd user unit, an example configuration; fetches the model
+	mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/hark
+	install -m 644 config.toml README.md $(DESTDIR)$(PREFIX)/share/doc/hark
 	install -m 755 $(HARK) $(DESTDIR)$(PREFIX)/bin/hark
 	if [ "$$(uname)" = Linux ]; then \
 	  mkdir -p $(DESTDIR)$(PREFIX)/share/systemd/user; \
 	  sed 's|^ExecStart=.*/hark |ExecStart=$(PREFIX)/bin/hark |' systemd/hark.service > $(DESTDIR)$(PREFIX)/share/systemd/user/hark.service; \
 	fi
+	@# Outside of the checkout the program looks for models in the user's data folder.
+	@if [ -n "$(DESTDIR)" ]; then \
+	  echo "== model: not fetched into DESTDIR; every user runs 'hark models pull tiny.en' once"; \
+	else \
+	  cd / && env -u HARK_MODELS '$(CURDIR)/scripts/model.sh' '$(PREFIX)/bin/hark' tiny.en; \
+	fi
 
 uninstall: ## remove what install put there (models and configuration stay)
 	rm -f $(DESTDIR)$(PREFIX)/bin/hark $(DESTDIR)$(PREFIX)/share/systemd/user/hark.service
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/hark
 
 clean: ## remove what was built (fetched models stay)
 	$(CARGO) clean

@@ -31,7 +31,7 @@ mod transcribe;
 pub(crate) use failure::Failure;
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done · 2 usage or configuration · 3 model missing or unusable · 4 audio device · \
+Exit codes: 0 done · 2 usage, configuration or output · 3 model missing or unusable · 4 audio device · \
 5 input file · 70 a bug of ours · 130 interrupted";
 
 /// A private, offline voice assistant: live captions and spoken commands on your own CPU.
