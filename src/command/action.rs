@@ -5,7 +5,7 @@
 //! it has. The [`Runner`] has threads of its own: [`Runner::submit`] never waits, and a full queue
 //! is reported as a failure of the action.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -90,6 +90,8 @@ pub struct Job {
     pub text: String,
     /// Values of the slots.
     pub slots: BTreeMap<String, String>,
+    /// Names of all slots there are; those without a value are empty for the program.
+    pub known_slots: Arc<BTreeSet<String>>,
     /// What to do.
     pub action: Arc<Action>,
 }
@@ -166,15 +168,8 @@ fn command_line(job: &Job) -> Command {
             command
         }
     };
-    command
-        .args(action.filled_args(&job.slots))
-        .envs(&action.env);
-    command
-        .env("HARK_COMMAND", &job.name)
-        .env("HARK_TEXT", &job.text);
-    for (slot, value) in &job.slots {
-        command.env(slot_variable(slot), value);
-    }
+    command.args(action.filled_args(&job.slots));
+    set_environment(&mut command, job);
     if let Some(cwd) = &action.cwd {
         command.current_dir(cwd);
     }
@@ -185,6 +180,29 @@ fn command_line(job: &Job) -> Command {
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command
 }
+
+/// hark's own environment with that of the action. Slots that an outer hark has filled would be
+/// taken for ours.
+fn set_environment(command: &mut Command, job: &Job) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with(SLOT_PREFIX) {
+            command.env_remove(name);
+        }
+    }
+    command
+        .envs(&job.action.env)
+        .env("HARK_COMMAND", &job.name)
+        .env("HARK_TEXT", &job.text);
+    for slot in job.known_slots.iter() {
+        command.env(slot_variable(slot), "");
+    }
+    for (slot, value) in &job.slots {
+        command.env(slot_variable(slot), value);
+    }
+}
+
+/// What the environment variables of slots begin with.
+const SLOT_PREFIX: &str = "HARK_SLOT_";
 
 /// The environment variable of a slot: `room` is `HARK_SLOT_ROOM`.
 pub fn slot_variable(slot: &str) -> String {
@@ -198,7 +216,7 @@ pub fn slot_variable(slot: &str) -> String {
             }
         })
         .collect();
-    format!("HARK_SLOT_{name}")
+    format!("{SLOT_PREFIX}{name}")
 }
 
 /// Replaces each `{slot}` of `text` by what `value` gives for it.
@@ -354,6 +372,7 @@ mod tests {
                 .iter()
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
                 .collect(),
+            known_slots: Arc::new(["room".to_owned(), "size".to_owned()].into()),
             action: Arc::new(action),
         }
     }
@@ -418,6 +437,16 @@ mod tests {
         };
         let done = finish(&job(action, &[("light-2", "v")]));
         assert_eq!(done.output, "kitchen lights on v e /");
+    }
+
+    #[test]
+    fn every_slot_is_in_the_environment() {
+        let action = Action {
+            shell: Shell::Yes,
+            ..Action::new("printf '%s|%s' \"$HARK_SLOT_ROOM\" \"${HARK_SLOT_SIZE-unset}\"")
+        };
+        let done = finish(&job(action, &[("room", "hall")]));
+        assert_eq!(done.output, "hall|");
     }
 
     #[test]

@@ -114,6 +114,12 @@ impl Grammar {
         names
     }
 
+    /// Names of all slots that some command can fill.
+    pub fn all_slots(&self) -> BTreeSet<String> {
+        let fixed = self.commands.iter().flat_map(|c| c.fixed_slots.keys());
+        self.slots.iter().chain(fixed).cloned().collect()
+    }
+
     /// What is wrong with a command whose sentences are compiled.
     pub(super) fn misuse(&self, index: usize, spec: &CommandSpec) -> Option<GrammarCause> {
         let command = spec.name.clone();

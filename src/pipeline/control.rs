@@ -3,6 +3,7 @@
 //! In: events, in order. Out: at most one decision for each final. Pure logic; carries nothing out
 //! and waits for nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -33,6 +34,8 @@ pub struct Commands {
     pub matcher: Matcher,
     /// The action of each, by its index in the grammar.
     pub actions: Vec<Option<Arc<Action>>>,
+    /// Names of all slots there are.
+    pub slots: Arc<BTreeSet<String>>,
     /// Limits of the programs that run.
     pub running: RunnerOptions,
 }
@@ -48,6 +51,7 @@ impl Commands {
                 .iter()
                 .map(|command| command.action.clone())
                 .collect(),
+            slots: Arc::new(config.grammar.all_slots()),
             running: config.running,
         }
     }
@@ -116,6 +120,7 @@ impl Control {
                     name: name.clone(),
                     text: text.clone(),
                     slots: slots.clone(),
+                    known_slots: commands.slots.clone(),
                     action,
                 });
                 let event = Event::Command {
