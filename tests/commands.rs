@@ -99,10 +99,18 @@ fn examples_understand_their_commands() {
         ("examples/home.toml", "Pause.", "music verb=pause"),
         ("examples/home.toml", "Next song.", "music verb=next"),
         ("examples/home.toml", "skip this track", "music verb=next"),
-        ("examples/home.toml", "Play the next song!", "music verb=next"),
+        (
+            "examples/home.toml",
+            "Play the next song!",
+            "music verb=next",
+        ),
         ("examples/home.toml", "next", "music verb=next"),
         ("examples/home.toml", "next song pause", "-"),
-        ("examples/home.toml", "What is the timer status?", "timer verb=status"),
+        (
+            "examples/home.toml",
+            "What is the timer status?",
+            "timer verb=status",
+        ),
         ("examples/home.toml", "what is the timer show", "-"),
         (
             "examples/home.toml",
@@ -126,9 +134,21 @@ fn examples_understand_their_commands() {
         ),
         ("examples/desktop.toml", "volume 40", "volume level=40"),
         ("examples/desktop.toml", "Mute!", "mute value=1"),
-        ("examples/desktop.toml", "unmute the speakers", "mute value=0"),
-        ("examples/desktop.toml", "Turn the sound off.", "mute value=1"),
-        ("examples/desktop.toml", "Turn on the sound.", "mute value=0"),
+        (
+            "examples/desktop.toml",
+            "unmute the speakers",
+            "mute value=0",
+        ),
+        (
+            "examples/desktop.toml",
+            "Turn the sound off.",
+            "mute value=1",
+        ),
+        (
+            "examples/desktop.toml",
+            "Turn on the sound.",
+            "mute value=0",
+        ),
         ("examples/desktop.toml", "Off.", "-"),
         ("examples/desktop.toml", "on", "-"),
         (
@@ -336,6 +356,68 @@ fn the_command_line_lists_and_checks() {
         message.contains("(and 1 more: hark commands check)"),
         "{message}"
     );
+}
+
+#[test]
+fn the_check_tells_what_was_probably_not_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let output = hark(&["commands", "check", "--config", file.to_str().unwrap()]);
+        (output.status.code(), stdout(&output))
+    };
+    let (code, text) = check(
+        "[[command]]\nname = 'a'\nsentences = ['go [home] now', 'x']\n\
+         [[command]]\nname = 'b'\nsentences = ['(Go|run) now']\n\
+         [[command]]\nname = 'a'\nsentences = ['y']\n",
+    );
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.contains("c.toml:6: command `b`: \"go now\" is also said for `a`"),
+        "{text}"
+    );
+    assert!(text.contains("c.toml:7: the name `a` is taken"), "{text}");
+    let (code, text) = check(
+        "[[command]]\nname = 'a'\nsentences = ['go']\naction = { program = 'no-such-program' }\n\
+         [[command]]\nname = 'b'\nsentences = ['run']\naction = { program = './none', cwd = 'void' }\n\
+         [lists]\nx = ['y']\n[rules]\nz = 'z'\n",
+    );
+    assert_eq!(code, Some(0), "{text}");
+    for expected in [
+        "c.toml:1: warning: command `a`: the program `no-such-program` is not found in PATH",
+        "c.toml:5: warning: command `b`: there is no program /",
+        "/void to run in",
+        "c.toml:10: warning: no sentence uses the list `x`",
+        "c.toml:12: warning: no sentence uses the rule `z`",
+        "no mistakes",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+/// What an action finds in its environment: every slot, and none of another hark.
+#[test]
+fn actions_find_every_slot_in_their_environment() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    let line = r#"printf "%s|%s|%s" "$HARK_SLOT_DRINK" "${HARK_SLOT_SIZE-unset}" "${HARK_SLOT_GHOST-unset}""#;
+    let text = format!(
+        "[[command]]\nname = 'a'\nsentences = ['[(can|may) i] (have|get|want) [a] [{{size}}] [{{shots}} shot] {{drink}} [with a bit of milk]']\n\
+         action = {{ shell = true, program = '{line}' }}\n\
+         [lists]\nsize = ['small']\nshots = ['triple']\ndrink = ['mocha']\n"
+    );
+    fs::write(&file, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hark"));
+    command.current_dir(root()).env("HARK_SLOT_GHOST", "boo");
+    command.args(["replay", "--act", "--config", file.to_str().unwrap()]);
+    let clip = "tests/data/speech/command/command_en_0003.flac";
+    let output = stdout(&command.arg(clip).output().unwrap());
+    let last: serde_json::Value = serde_json::from_str(output.lines().last().unwrap()).unwrap();
+    assert_eq!(last["output"], "mocha||unset", "{output}");
 }
 
 /// The demo's promise: of what is said in its recording, the last sentence is done, and only that.

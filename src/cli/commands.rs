@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::output::{Out, json};
 use super::{Failure, Globals};
+use crate::command::advice::{self, Remark, Weight};
 use crate::command::{Action, CommandSpec, Grammar, GrammarError, Match, Matcher};
 use crate::config::Config;
 use crate::error::Kind;
@@ -30,7 +31,8 @@ pub(crate) struct Args {
 enum What {
     /// What can be said, and what it does
     List,
-    /// Every mistake in the commands of the configuration, with file and line
+    /// Every mistake in the commands of the configuration, with file and line, and what this machine
+    /// lacks for them
     Check,
     /// How a text would be understood; nothing is carried out
     Test {
@@ -119,6 +121,7 @@ struct Checked {
     sentences: usize,
     nodes: usize,
     mistakes: Vec<Mistake>,
+    warnings: Vec<Mistake>,
 }
 
 #[derive(Serialize)]
@@ -131,6 +134,12 @@ struct Mistake {
 fn check(globals: &Globals) -> Result<(), Failure> {
     let (config, mistakes) = Config::inspect(globals.config.as_deref())?;
     let commands = &config.commands;
+    let remarks = advice::remarks(&commands.spec);
+    let of_weight = |weight: Weight| {
+        let some = remarks.iter().filter(move |remark| remark.weight == weight);
+        some.map(remarked)
+    };
+    let mistakes = mistakes.iter().map(mistake);
     let checked = Checked {
         commands: commands.grammar.n_commands(),
         sentences: commands
@@ -140,37 +149,57 @@ fn check(globals: &Globals) -> Result<(), Failure> {
             .map(|c| c.sentences.len())
             .sum(),
         nodes: commands.grammar.n_nodes(),
-        mistakes: mistakes.iter().map(mistake).collect(),
+        mistakes: mistakes.chain(of_weight(Weight::Mistake)).collect(),
+        warnings: of_weight(Weight::Warning).collect(),
     };
     let mut out = Out::stdout();
     if globals.json {
         out.line(&json::pretty(&checked))?;
     } else {
-        for Mistake {
-            file,
-            line,
-            message,
-        } in &checked.mistakes
-        {
-            out.line(&format!("{file}:{line}: {message}"))?;
-        }
-        if checked.commands == 0 {
-            out.line(&nothing(&config))?;
-        } else if checked.mistakes.is_empty() {
-            let Checked {
-                commands,
-                sentences,
-                ..
-            } = checked;
-            out.line(&format!(
-                "{commands} commands, {sentences} sentences: no mistakes"
-            ))?;
-        }
+        print_checked(&checked, &config, &mut out)?;
     }
-    match mistakes.len() {
+    match checked.mistakes.len() {
         0 => Ok(()),
         // They have been printed as results.
         _ => Err(Failure::reported(Kind::Usage)),
+    }
+}
+
+fn print_checked(checked: &Checked, config: &Config, out: &mut Out) -> Result<(), Failure> {
+    let mistakes = checked.mistakes.iter().map(|mistake| ("", mistake));
+    let warnings = checked
+        .warnings
+        .iter()
+        .map(|warning| ("warning: ", warning));
+    for (label, found) in mistakes.chain(warnings) {
+        let Mistake {
+            file,
+            line,
+            message,
+        } = found;
+        out.line(&format!("{file}:{line}: {label}{message}"))?;
+    }
+    let Checked {
+        commands,
+        sentences,
+        ..
+    } = checked;
+    if *commands == 0 {
+        out.line(&nothing(config))
+    } else if checked.mistakes.is_empty() {
+        out.line(&format!(
+            "{commands} commands, {sentences} sentences: no mistakes"
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+fn remarked(remark: &Remark) -> Mistake {
+    Mistake {
+        file: remark.origin.file.display().to_string(),
+        line: remark.origin.line,
+        message: remark.text.clone(),
     }
 }
 

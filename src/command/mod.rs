@@ -10,6 +10,7 @@
 //! run on the runner's own threads and never hold anybody up.
 
 pub mod action;
+pub mod advice;
 mod compile;
 pub mod graph;
 mod lattice;
