@@ -10,6 +10,7 @@ use super::output::captions::{Captions, Format};
 use super::setup::{self, Setup};
 use super::signals::OnSignal;
 use super::{Failure, Globals};
+use crate::config::{self, Config};
 use crate::daemon::{Flow, Pace};
 use crate::event::Event;
 
@@ -46,8 +47,10 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     let setup = Setup::load(globals)?;
     let spec = setup.source(args.source.as_deref(), args.raw.as_deref())?;
     let settings = setup.settings(None);
-    let model = setup.model()?;
+    tell_configuration(&setup.config);
+    // Before the model, which takes longer: what is missing is said at once.
     let source = crate::audio::open(&spec)?;
+    let model = setup.model()?;
     let pace = if setup::is_live(&spec) {
         Pace::Source
     } else {
@@ -75,4 +78,22 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     // Before a message about what went wrong, the caption gets its end.
     let finished = captions.finish();
     written.and(outcome).and(finished)
+}
+
+/// Which configuration is used. A daemon that cannot do anything because its file lies elsewhere
+/// would otherwise look like one that does not understand.
+fn tell_configuration(config: &Config) {
+    if let Some(file) = &config.file {
+        log::info!("configuration {}", file.display());
+        return;
+    }
+    let searched = config::search_paths(|name| std::env::var_os(name));
+    let searched: Vec<_> = searched
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    log::warn!(
+        "there are no commands, because no configuration was found; searched: {}",
+        searched.join(", ")
+    );
 }
