@@ -86,7 +86,7 @@ impl Setup {
     pub(crate) fn options(&self, language: Option<&str>) -> Options {
         let config = &self.config.whisper;
         let language = match language {
-            Some("auto") => None,
+            Some(language) if language.trim().eq_ignore_ascii_case("auto") => None,
             Some(language) => Some(language.to_owned()),
             None => config.language.clone(),
         };

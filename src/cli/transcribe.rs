@@ -252,7 +252,7 @@ fn line_of(segment: Segment, words: WordTimes) -> Line {
     Line {
         t0: Seconds(segment.t0),
         t1: Seconds(segment.t1),
-        text: segment.text.trim().to_owned(),
+        text: segment.text,
         words: (words == WordTimes::On).then_some(segment.words),
     }
 }

@@ -118,6 +118,8 @@ pub(crate) struct Report {
     /// The file of the transcript that is being written, when each has its own.
     own: Option<Out>,
     lines: Vec<Line>,
+    /// All of the text, with the space between segments that the language wants.
+    whole: String,
     n_cues: usize,
     /// Transcripts for the array at the end.
     done: Vec<Transcript>,
@@ -133,6 +135,7 @@ impl Report {
             files,
             own,
             lines,
+            whole: String::new(),
             n_cues: 0,
             done,
         }
@@ -141,6 +144,7 @@ impl Report {
     /// Begins the transcript of the recording with this index and name.
     pub(crate) fn begin(&mut self, index: usize, name: &str) -> Result<Shown, Failure> {
         self.lines.clear();
+        self.whole.clear();
         self.n_cues = 0;
         if let Target::Files(paths) = &self.target
             && let Some(path) = paths.get(index)
@@ -161,8 +165,10 @@ impl Report {
         })
     }
 
-    /// Takes the next segment.
-    pub(crate) fn segment(&mut self, line: Line) -> Result<(), Failure> {
+    /// Takes the next segment, whose text begins with a space where one belongs.
+    pub(crate) fn segment(&mut self, mut line: Line) -> Result<(), Failure> {
+        self.whole.push_str(&line.text);
+        line.text = line.text.trim().to_owned();
         if line.text.is_empty() {
             return Ok(());
         }
@@ -186,12 +192,7 @@ impl Report {
     /// Ends the transcript; its text and segments are those taken since `begin`.
     pub(crate) fn end(&mut self, mut transcript: Transcript) -> Result<(), Failure> {
         transcript.segments = std::mem::take(&mut self.lines);
-        let texts: Vec<_> = transcript
-            .segments
-            .iter()
-            .map(|line| line.text.as_str())
-            .collect();
-        transcript.text = texts.join(" ");
+        transcript.text = self.whole.trim().to_owned();
         match (self.format, &self.target) {
             (Format::Jsonl, _) => self.text(&(json::line(&transcript) + "\n"))?,
             (Format::Json, Target::Stdout(_)) if self.files == Files::Several => {
@@ -250,8 +251,39 @@ fn file_name(recording: &Path, format: Format, taken: &HashSet<String>) -> Strin
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::event::Seconds;
+
+    #[test]
+    fn segments_are_joined_as_the_language_wants() {
+        for (segments, expected) in [
+            ([" Good morning.", " It rains. "], "Good morning. It rains."),
+            (["おはよう。", "雨です。"], "おはよう。雨です。"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("talk.jsonl");
+            let target = Target::Files(vec![path.clone()]);
+            let mut report = Report::new(Format::Jsonl, target, Files::One);
+            report.begin(0, "talk.wav").unwrap();
+            for text in segments {
+                let line = Line {
+                    t0: Seconds(0.0),
+                    t1: Seconds(1.0),
+                    text: text.to_owned(),
+                    words: None,
+                };
+                report.segment(line).unwrap();
+            }
+            assert!(!path.exists());
+            report.end(Transcript::default()).unwrap();
+            let written = std::fs::read_to_string(path).unwrap();
+            let object: serde_json::Value = serde_json::from_str(&written).unwrap();
+            assert_eq!(object["text"], expected);
+            assert_eq!(object["segments"][1]["text"], segments[1].trim());
+        }
+    }
 
     #[test]
     fn no_recording_overwrites_the_text_of_another() {
