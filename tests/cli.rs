@@ -58,6 +58,8 @@ fn nothing_asked_is_a_usage_error() {
 fn unknown_flags_and_subcommands_are_named() {
     for args in [
         vec!["--frobnicate"],
+        vec!["commands", "test", "--frobnicate"],
+        vec!["models", "frobnicate"],
         vec!["frobnicate"],
         vec!["transcribe", "--frobnicate", "x.wav"],
         vec!["transcribe", "--format", "frobnicate", "x.wav"],
@@ -71,8 +73,14 @@ fn unknown_flags_and_subcommands_are_named() {
             "{args:?}: {}",
             ran.stderr
         );
+        let words: Vec<&str> = (args.iter().copied())
+            .take_while(|arg| arg.chars().all(|c| c.is_ascii_lowercase()) && *arg != "frobnicate")
+            .collect();
+        let help = ["hark", words.join(" ").as_str(), "--help`"]
+            .join(" ")
+            .replace("  ", " ");
         assert!(
-            ran.complaint().contains("--help`"),
+            ran.complaint().contains(&format!("see `{help}")),
             "{args:?}: {}",
             ran.stderr
         );
@@ -156,6 +164,15 @@ fn a_bad_configuration_is_code_2_with_its_place() {
     let line = ran.complaint();
     assert!(line.contains("config.toml:3"), "{line}");
     assert!(line.contains("threshhold"), "{line}");
+    let output = command(&["replay", arg(&clip)])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let found = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        found.contains("(found in the current folder; --config chooses another)"),
+        "{found}"
+    );
     let missing = folder.path().join("missing.toml");
     let ran = hark(&["replay", arg(&clip), "--config", arg(&missing)]).expect(2);
     assert!(ran.complaint().contains("missing.toml"), "{}", ran.stderr);

@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde::Serialize;
 
 use super::output::{Out, json};
+use super::setup::read_config;
 use super::{Failure, Globals};
 use crate::command::advice::{self, Remark, Weight};
 use crate::command::{Action, CommandSpec, Grammar, GrammarError, Match, Matcher};
@@ -63,7 +64,7 @@ struct Listed<'a> {
 }
 
 fn list(globals: &Globals) -> Result<(), Failure> {
-    let config = Config::load(globals.config.as_deref())?;
+    let config = read_config(globals, Config::load)?;
     let grammar = &config.commands.grammar;
     let commands = config.commands.spec.commands.iter().enumerate();
     let all: Vec<Listed> = commands.map(|(i, spec)| listed(i, spec, grammar)).collect();
@@ -132,7 +133,7 @@ struct Mistake {
 }
 
 fn check(globals: &Globals) -> Result<(), Failure> {
-    let (config, mistakes) = Config::inspect(globals.config.as_deref())?;
+    let (config, mistakes) = read_config(globals, Config::inspect)?;
     let commands = &config.commands;
     let remarks = advice::remarks(&commands.spec);
     let of_weight = |weight: Weight| {
@@ -233,7 +234,7 @@ struct Tested<'a> {
 }
 
 fn test(text: &str, globals: &Globals) -> Result<(), Failure> {
-    let config = Config::load(globals.config.as_deref())?;
+    let config = read_config(globals, Config::load)?;
     let commands = &config.commands;
     let matcher = Matcher::new(commands.grammar.clone(), commands.matching);
     let tested = tested(text, matcher.match_text(text), &commands.grammar);

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use log::LevelFilter;
 
 use crate::error::Kind;
@@ -134,22 +134,37 @@ fn refuse(error: &clap::Error) -> ExitCode {
             let _ = error.print();
             ExitCode::from(Kind::Usage.exit_code())
         }
-        _ => Failure::new(Kind::Usage, one_line(&error.render().to_string())).report(),
+        _ => {
+            let message = one_line(&error.render().to_string());
+            let help = format!("see `{} --help`", asked_subcommand());
+            Failure::new(Kind::Usage, message).hint(help).report()
+        }
     }
+}
+
+/// The program with as much of a subcommand as was understood.
+fn asked_subcommand() -> String {
+    let mut command = Cli::command();
+    let mut words = vec!["hark".to_owned()];
+    for arg in std::env::args_os().skip(1) {
+        if let Some(found) = command.find_subcommand(&arg).cloned() {
+            words.push(found.get_name().to_owned());
+            command = found;
+        }
+    }
+    words.join(" ")
 }
 
 /// The paragraphs of clap's message before its usage text, as one line.
 fn one_line(message: &str) -> String {
     let message = message.strip_prefix("error: ").unwrap_or(message);
     let mut parts = Vec::new();
-    let mut usage = None;
     for line in message
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty())
     {
-        if let Some(rest) = line.strip_prefix("Usage: ") {
-            usage = Some(rest);
+        if line.starts_with("Usage: ") {
             break;
         }
         // How to pass the mistake on as a value helps nobody.
@@ -161,16 +176,7 @@ fn one_line(message: &str) -> String {
             None => line.to_owned(),
         });
     }
-    let mut text = parts.join(" ");
-    let command = usage
-        .unwrap_or("hark")
-        .split_whitespace()
-        .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
-        .filter(|word| !word.starts_with('-'))
-        .collect::<Vec<_>>()
-        .join(" ");
-    text.push_str(&format!("; see `{command} --help`"));
-    text
+    parts.join(" ")
 }
 
 /// Messages of ours as `level` says, and of the libraries when that is asked for: what matters of it

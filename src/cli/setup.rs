@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 
 use super::{Failure, Globals};
 use crate::audio::{PcmSpec, SourceSpec, StdinFormat};
-use crate::config::{ComputeConfig, Config, TaskConfig, WindowConfig};
+use crate::config::{self, ComputeConfig, Config, ConfigError, TaskConfig, WindowConfig};
 use crate::error::{Classify, Kind};
 use crate::format::WhisperFile;
 use crate::kernels::{Cpu, Exec};
@@ -27,7 +27,7 @@ pub(crate) struct Setup {
 impl Setup {
     /// Reads the configuration.
     pub(crate) fn load(globals: &Globals) -> Result<Self, Failure> {
-        let config = Config::load(globals.config.as_deref())?;
+        let config = read_config(globals, Config::load)?;
         if globals.log.is_none() {
             log::set_max_level(config.log.level);
         }
@@ -177,6 +177,25 @@ impl Setup {
             SourceSpec::Mic(name.to_owned())
         })
     }
+}
+
+/// The configuration as `read` reads it. One that nobody named may surprise: a complaint about it
+/// says where it came from.
+pub(crate) fn read_config<T>(
+    globals: &Globals,
+    read: impl FnOnce(Option<&Path>) -> Result<T, ConfigError>,
+) -> Result<T, Failure> {
+    let named = globals.config.as_deref();
+    read(named).map_err(|error| {
+        let is_here = config::found().is_some_and(|path| path == Path::new("config.toml"));
+        match named.is_none() && is_here {
+            true => Failure::new(
+                error.kind(),
+                format!("{error} (found in the current folder; --config chooses another)"),
+            ),
+            false => error.into(),
+        }
+    })
 }
 
 /// The damage, with the name of what is damaged if the error does not say it.

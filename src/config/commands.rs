@@ -13,15 +13,55 @@ use crate::command::{Action, CommandSpec, GrammarSpec, ListSpec, ListValue, Sent
 
 const NAME: &str = "a name of letters, digits, `_`, `-` and `.`";
 
+const ONE_BRACKET: &str =
+    "a table of settings for all commands; one command is written under [[command]], without s";
+const TWO_BRACKETS: &str =
+    "an array of tables: each command begins with [[command]], with two brackets";
+
+/// The complaint about a value, with what belongs there in other words.
+fn expecting(error: ConfigError, words: &str) -> ConfigError {
+    match error {
+        ConfigError::Value {
+            origin, key, found, ..
+        } => ConfigError::Value {
+            origin,
+            key,
+            found,
+            expected: words.to_owned(),
+        },
+        other => other,
+    }
+}
+
+/// The complaint about a key of `[commands]`, when it is one of a command.
+fn misplaced(error: ConfigError) -> ConfigError {
+    match error {
+        ConfigError::UnknownKey {
+            origin, key, known, ..
+        } if OF_A_COMMAND.iter().any(|name| key.ends_with(name)) => ConfigError::UnknownKey {
+            origin,
+            key,
+            nearest: None,
+            known: format!("{known}; one command is written under [[command]], without s"),
+        },
+        other => other,
+    }
+}
+
+/// What a command has and the settings for all commands have not.
+const OF_A_COMMAND: [&str; 4] = [".name", ".sentences", ".slots", ".action"];
+
 /// Reads everything about commands.
 pub(super) fn read(root: &mut Section, to: &mut CommandsConfig) -> Result<(), ConfigError> {
-    let mut section = root.section("commands")?;
+    let mut section = root
+        .section("commands")
+        .map_err(|error| expecting(error, ONE_BRACKET))?;
     section.number("threshold", -10.0..=0.0, &mut to.matching.threshold)?;
     section.number("margin", 0.0..=100.0, &mut to.matching.margin)?;
     section.integer("max_running", 1..=64, &mut to.running.max_running)?;
     section.integer("max_waiting", 1..=1_000, &mut to.running.max_waiting)?;
     let include = section.take("include");
-    section.finish()?;
+    section.finish().map_err(misplaced)?;
     grammar(root, &mut to.spec)?;
     let Some(include) = include else {
         return Ok(());
@@ -48,7 +88,8 @@ fn included(entry: &Entry, folder: &Path, to: &mut GrammarSpec) -> Result<(), Co
 /// What the main file and included ones have in common.
 fn grammar(root: &mut Section, to: &mut GrammarSpec) -> Result<(), ConfigError> {
     if let Some(entry) = root.take("command") {
-        for element in entry.elements()? {
+        let elements = entry.elements();
+        for element in elements.map_err(|error| expecting(error, TWO_BRACKETS))? {
             to.commands.push(command(element.section()?)?);
         }
     }

@@ -332,13 +332,7 @@ impl Config {
 
     /// Like [`Config::load`], but leaves out sentences that cannot be compiled and lists them.
     pub fn inspect(named: Option<&Path>) -> Result<(Config, Vec<GrammarError>), ConfigError> {
-        let found = match named {
-            Some(path) => Some(path.to_owned()),
-            None => search_paths(|name| std::env::var_os(name))
-                .into_iter()
-                .find(|p| p.is_file()),
-        };
-        match found {
+        match named.map(Path::to_owned).or_else(found) {
             Some(path) => {
                 let text = read_file(&path).map_err(|source| ConfigError::Read {
                     path: path.clone(),
@@ -383,6 +377,12 @@ pub fn search_paths(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf>
     paths.extend(home.map(|home| home.join("hark/config.toml")));
     paths.push(PathBuf::from("/etc/hark/config.toml"));
     paths
+}
+
+/// The configuration that is used when none is named.
+pub fn found() -> Option<PathBuf> {
+    let mut paths = search_paths(|name| std::env::var_os(name)).into_iter();
+    paths.find(|path| path.is_file())
 }
 
 /// The text of a file of reasonable size.

@@ -51,6 +51,56 @@ fn the_shipped_file_shows_every_key() {
     assert_eq!(keys.count(), settings.matches("Default ").count());
 }
 
+/// The keys that the code asks for in the section which `text` ends in.
+fn known_keys(text: &str) -> Vec<String> {
+    let message = message(&format!("{text}zzzzzzzzzzzzzzzz = 1\n"));
+    let (_, known) = message.split_once("known are: ").expect(&message);
+    known.split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn the_shipped_file_has_every_key_that_is_asked_for() {
+    let shipped = include_str!("../../config.toml");
+    for name in known_keys("") {
+        let heads = [format!("\n[{name}]\n"), format!("\n[[{name}]]\n")];
+        assert!(heads.iter().any(|head| shipped.contains(head)), "{name}");
+    }
+    for name in [
+        "log", "audio", "vad", "model", "whisper", "caption", "commands",
+    ] {
+        let section = shipped.split(&format!("\n[{name}]\n")).nth(1).unwrap();
+        let section = section.split("\n[").next().unwrap();
+        for key in known_keys(&format!("[{name}]\n")) {
+            assert!(section.contains(&format!("\n{key} = ")), "{name}.{key}");
+        }
+    }
+    let command = "[[command]]\nname = 'a'\nsentences = ['b']\n";
+    for key in known_keys(command) {
+        assert!(shipped.contains(&format!("\n#   {key} ")), "command.{key}");
+    }
+    for key in known_keys(&format!("{command}[command.action]\nprogram = 'x'\n")) {
+        assert!(shipped.contains(&format!("\n#     {key} ")), "action.{key}");
+    }
+}
+
+#[test]
+fn command_and_commands_are_told_apart() {
+    let asked = "one command is written under [[command]], without s";
+    for text in [
+        "[[commands]]\nname = 'a'\nsentences = ['b']\n",
+        "[commands]\nname = 'a'\n",
+        "[commands]\nsentences = ['b']\n",
+    ] {
+        assert!(message(text).ends_with(asked), "{}", message(text));
+    }
+    let text = "[command]\nname = 'a'\nsentences = ['b']\n";
+    assert!(
+        message(text).contains("each command begins with [[command]]"),
+        "{}",
+        message(text)
+    );
+}
+
 #[test]
 fn an_empty_file_gives_the_defaults() {
     let (config, mistakes) = parse("").unwrap();
