@@ -12,10 +12,10 @@
 
 use std::collections::HashMap;
 
-use super::FormatError;
 use super::names::{self, Heads, Lookup};
 use super::source::{Cursor, Source};
 use super::tensor::{Encoding, Scales, Stored, n_elements};
+use super::{FormatError, error};
 use crate::quant::BlockType;
 
 /// Versions whose layout is the one above.
@@ -72,7 +72,8 @@ impl<'a> Index<'a> {
         let revision = cursor.u32("the revision")?;
         if specification != SPECIFICATION {
             return Err(source.header(format!(
-                "a CTranslate2 model of kind {specification}, not Whisper"
+                "a CTranslate2 model of kind {}, not Whisper",
+                error::name(&specification)
             )));
         }
         if !VERSIONS.contains(&version) {
@@ -105,7 +106,10 @@ impl<'a> Index<'a> {
         let name = string(cursor, source, "a variable's name")?;
         let rank = usize::from(cursor.u8(&name)?);
         if rank > RANK_LIMIT {
-            return Err(source.header(format!("variable {name} has {rank} dimensions")));
+            return Err(source.header(format!(
+                "variable {} has {rank} dimensions",
+                error::name(&name)
+            )));
         }
         let mut shape = Vec::with_capacity(rank);
         for _ in 0..rank {
@@ -119,7 +123,8 @@ impl<'a> Index<'a> {
         // An unknown type is an error only when the tensor is asked for.
         if element_bytes(kind).is_some() && needed != Some(n_bytes as usize) {
             return Err(source.header(format!(
-                "variable {name} of shape {shape:?} has {n_bytes} bytes"
+                "variable {} of shape {shape:?} has {n_bytes} bytes",
+                error::name(&name)
             )));
         }
         let variable = Variable { shape, kind, at };

@@ -8,6 +8,14 @@ use thiserror::Error;
 use crate::error::{Classify, Kind};
 use crate::quant::QuantError;
 
+/// What helps against a damaged file. It may be one of the manifest's or not.
+const REMEDY: &str =
+    "look for damage with `hark models verify`, fetch it again with `hark models pull`";
+/// Characters of a name that a message repeats: names come from the file and may be of any length.
+const NAME_CHARS: usize = 80;
+/// Characters of a longer explanation, which may hold several such names.
+const TEXT_CHARS: usize = 320;
+
 /// Why a model file cannot be used. Every message names the file and what to do about it.
 #[derive(Debug, Error)]
 pub enum FormatError {
@@ -43,8 +51,8 @@ pub enum FormatError {
     /// The file is shorter than what it announces.
     #[error(
         "{}: {what} needs {needed_bytes} bytes at byte {at}, but the file has {size_bytes}: \
-         it is cut short or damaged; fetch it again",
-        .path.display()
+         it is cut short or damaged; {remedy}",
+        .path.display(), what = text(.what), remedy = REMEDY
     )]
     Truncated {
         /// The file.
@@ -59,7 +67,10 @@ pub enum FormatError {
         size_bytes: u64,
     },
     /// A header field is out of all reason.
-    #[error("{}: {what}: the file is damaged, or of a kind not known here; fetch it again", .path.display())]
+    #[error(
+        "{}: {what}: the file is damaged, or of a kind not known here; {remedy}",
+        .path.display(), what = text(.what), remedy = REMEDY
+    )]
     Header {
         /// The file.
         path: PathBuf,
@@ -67,7 +78,10 @@ pub enum FormatError {
         what: String,
     },
     /// One name twice.
-    #[error("{}: tensor {tensor} occurs twice: the file is damaged; fetch it again", .path.display())]
+    #[error(
+        "{}: tensor {tensor} occurs twice: the file is damaged; {remedy}",
+        .path.display(), tensor = name(.tensor), remedy = REMEDY
+    )]
     Duplicate {
         /// The file.
         path: PathBuf,
@@ -75,7 +89,10 @@ pub enum FormatError {
         tensor: String,
     },
     /// A tensor that the model needs is not there.
-    #[error("{}: tensor {tensor} is missing: this is not the whole model; fetch or convert it again", .path.display())]
+    #[error(
+        "{}: tensor {tensor} is missing: this is not the whole model; {remedy}",
+        .path.display(), tensor = name(.tensor), remedy = REMEDY
+    )]
     MissingTensor {
         /// The file.
         path: PathBuf,
@@ -84,9 +101,9 @@ pub enum FormatError {
     },
     /// A tensor has another shape than the model's dimensions say.
     #[error(
-        "{}: tensor {tensor} has shape {found:?}, the model's dimensions need {expected:?}: \
-         fetch or convert it again",
-        .path.display()
+        "{}: tensor {tensor} has shape {found:?}, the model's dimensions need {expected:?}; \
+         {remedy}",
+        .path.display(), tensor = name(.tensor), remedy = REMEDY
     )]
     Shape {
         /// The file.
@@ -99,7 +116,10 @@ pub enum FormatError {
         expected: Vec<usize>,
     },
     /// A tensor is stored as a type that is not known here.
-    #[error("{}: tensor {tensor} is stored as {found}, which is not supported: convert the model to f16", .path.display())]
+    #[error(
+        "{}: tensor {tensor} is stored as {found}, which is not supported: convert the model to f16",
+        .path.display(), tensor = name(.tensor), found = name(.found)
+    )]
     TensorType {
         /// The file.
         path: PathBuf,
@@ -109,7 +129,10 @@ pub enum FormatError {
         found: String,
     },
     /// Dimensions that no Whisper model has.
-    #[error("{}: {what}: not the dimensions of a Whisper model", .path.display())]
+    #[error(
+        "{}: {what}: not the dimensions of a Whisper model; {remedy}",
+        .path.display(), what = text(.what), remedy = REMEDY
+    )]
     Dims {
         /// The file.
         path: PathBuf,
@@ -123,7 +146,10 @@ pub enum FormatError {
     )]
     NoVocabulary(PathBuf),
     /// The vocabulary cannot be used.
-    #[error("{}: {what}: fetch the file that belongs to the model", .path.display())]
+    #[error(
+        "{}: {what}: this is not the file that belongs to the model; {remedy}",
+        .path.display(), what = text(.what), remedy = REMEDY
+    )]
     Vocabulary {
         /// The vocabulary's file.
         path: PathBuf,
@@ -131,7 +157,10 @@ pub enum FormatError {
         what: String,
     },
     /// The description beside the model cannot be used.
-    #[error("{}: {what}: fetch the file that belongs to the model", .path.display())]
+    #[error(
+        "{}: {what}: this is not the file that belongs to the model; {remedy}",
+        .path.display(), what = text(.what), remedy = REMEDY
+    )]
     Config {
         /// The description's file.
         path: PathBuf,
@@ -139,7 +168,7 @@ pub enum FormatError {
         what: String,
     },
     /// A tensor was asked for that the file does not have.
-    #[error("{}: there is no tensor {tensor}", .path.display())]
+    #[error("{}: there is no tensor {tensor}", .path.display(), tensor = name(.tensor))]
     UnknownTensor {
         /// The file.
         path: PathBuf,
@@ -147,7 +176,7 @@ pub enum FormatError {
         tensor: String,
     },
     /// A tensor's bytes cannot be converted.
-    #[error("{}: tensor {tensor} cannot be converted", .path.display())]
+    #[error("{}: tensor {tensor} cannot be converted", .path.display(), tensor = name(.tensor))]
     Convert {
         /// The file.
         path: PathBuf,
@@ -157,8 +186,13 @@ pub enum FormatError {
         source: QuantError,
     },
     /// The converted model cannot be written.
-    #[error("cannot write the converted model")]
-    Write(#[source] io::Error),
+    #[error("cannot write what {} is converted to", .path.display())]
+    Write {
+        /// The model that is converted.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
 }
 
 /// The tensor's name as the end of a message.
@@ -166,8 +200,28 @@ fn of(tensor: &str) -> String {
     if tensor.is_empty() {
         String::new()
     } else {
-        format!(" (tensor {tensor})")
+        format!(" (tensor {})", name(tensor))
     }
+}
+
+/// A name from a file, as far as a message repeats it.
+pub(super) fn name(name: &str) -> String {
+    clipped(name, NAME_CHARS)
+}
+
+fn text(what: &str) -> String {
+    clipped(what, TEXT_CHARS)
+}
+
+/// The first characters, none of which moves the cursor of a terminal.
+fn clipped(text: &str, n_chars: usize) -> String {
+    let mut chars = text.chars();
+    let visible = |c: char| if c.is_control() { '?' } else { c };
+    let mut out: String = chars.by_ref().take(n_chars).map(visible).collect();
+    if chars.next().is_some() {
+        out.push('…');
+    }
+    out
 }
 
 impl Classify for FormatError {

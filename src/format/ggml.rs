@@ -14,11 +14,11 @@
 
 use std::collections::HashMap;
 
-use super::FormatError;
 use super::names::{Lookup, WhisperDims};
 use super::source::{Cursor, Source};
 use super::tensor::{Encoding, Stored, n_elements};
 use super::vocabulary::END_OF_TEXT;
+use super::{FormatError, error};
 use crate::quant::BlockType;
 
 /// "ggml" as a little-endian number.
@@ -147,12 +147,13 @@ fn tensor(cursor: &mut Cursor, source: &Source) -> Result<(String, Stored), Form
         .and_then(|n| block.bytes_for(n))
         .ok_or_else(|| {
             source.header(format!(
-                "tensor {name} of {} has dimensions {shape:?}",
+                "tensor {} of {} has dimensions {shape:?}",
+                error::name(&name),
                 block.name()
             ))
         })?;
     let at = cursor.at();
-    cursor.skip(n_bytes as u64, &format!("tensor {name}"))?;
+    cursor.skip(n_bytes as u64, &format!("tensor {}", error::name(&name)))?;
     shape.reverse();
     let stored = Stored {
         shape,

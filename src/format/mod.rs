@@ -228,7 +228,7 @@ fn recognise(source: &Source) -> Result<Result<Container, &'static str>, FormatE
         u64::from_le_bytes(*length) <= source.size_bytes() - 8 && start.get(8) == Some(&b'{')
     });
     Ok(match start.as_slice() {
-        [] => Err("is empty; fetch it again"),
+        [] => Err("is empty; fetch it again with `hark models pull`"),
         _ if start.starts_with(&ggml::MAGIC.to_le_bytes()) => Ok(Container::Ggml),
         _ if is_safetensors => Ok(Container::Safetensors),
         _ if ctranslate2::recognise(&start) => Ok(Container::CTranslate2),
@@ -245,8 +245,12 @@ fn recognise(source: &Source) -> Result<Result<Container, &'static str>, FormatE
             "is a JSON file beside a model, or the index of one in several files; \
                            take a model in one file",
         ),
-        [b'<', ..] => Err("is a web page in place of the model; the download failed, repeat it"),
-        _ => Err("is neither ggml, CTranslate2 nor safetensors; fetch it again"),
+        [b'<', ..] => Err(
+            "is a web page in place of the model; the download failed, repeat it with `hark models pull`",
+        ),
+        _ => Err(
+            "is neither ggml, CTranslate2 nor safetensors; fetch a model with `hark models pull`",
+        ),
     })
 }
 

@@ -15,10 +15,10 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::FormatError;
 use super::names::{self, Lookup};
 use super::source::{Cursor, Source};
 use super::tensor::{Encoding, Stored, n_elements};
+use super::{FormatError, error};
 use crate::quant::BlockType;
 
 /// No header is larger: the format's own limit.
@@ -167,13 +167,13 @@ impl Entry {
             (_, None) => false,
         };
         if !fits {
-            let Entry { dtype, shape, .. } = self;
+            let (name, dtype, shape) = (error::name(name), error::name(&self.dtype), &self.shape);
             let shape = &shape[..shape.len().min(RANK_LIMIT)];
             let what = format!("tensor {name} of {dtype} {shape:?} lies at {begin} to {end}");
             return Err(source.header(what));
         }
         let at = data_at.saturating_add(begin);
-        source.check(at, end - begin, &format!("tensor {name}"))
+        source.check(at, end - begin, &format!("tensor {}", error::name(name)))
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::FormatError;
+use super::{FormatError, error};
 
 /// The first token that is no text; all below it are.
 pub(super) const END_OF_TEXT: &str = "<|endoftext|>";
@@ -132,9 +132,12 @@ fn words(tokens: Tokens, n_vocab: usize) -> Result<Vec<Vec<u8>>, String> {
     let mut words = vec![Vec::new(); n];
     for (token, id) in &tokens.ids {
         if let Some(word) = words.get_mut(*id) {
-            *word = table
-                .bytes(token)
-                .ok_or_else(|| format!("token {id} ({token:?}) is not written as bytes"))?;
+            *word = table.bytes(token).ok_or_else(|| {
+                format!(
+                    "token {id} ({}) is not written as bytes",
+                    error::name(token)
+                )
+            })?;
         }
     }
     Ok(words)

@@ -3,7 +3,7 @@
 //! What enters: an opened model of any container. What leaves: the file's bytes, in one pass.
 //! One tensor at a time is in memory.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::{FormatError, WhisperFile, ggml, names};
 use crate::dsp;
@@ -37,7 +37,7 @@ pub fn write_ggml(
     header(file, block, &mut head)?;
     let plan = plan(file, block)?;
     let n_bytes = plan.iter().map(|tensor| tensor.n_bytes()).sum::<u64>() + head.len() as u64;
-    out.write_all(&head).map_err(FormatError::Write)?;
+    out.write_all(&head).map_err(|e| failed(file, e))?;
     let mut written = head.len() as u64;
     progress(written, n_bytes);
     let mut numbers = Vec::new();
@@ -47,7 +47,7 @@ pub fn write_ggml(
         written += tensor.n_bytes();
         progress(written, n_bytes);
     }
-    out.flush().map_err(FormatError::Write)
+    out.flush().map_err(|e| failed(file, e))
 }
 
 /// The file's number for the type of its matrices (`enum ggml_ftype`).
@@ -170,7 +170,7 @@ impl Planned {
         for chunk in numbers.chunks(CHUNK_LEN) {
             quant::quantize(self.block, chunk, &mut bytes)
                 .map_err(|cause| convert(file, &self.name, cause))?;
-            out.write_all(&bytes).map_err(FormatError::Write)?;
+            out.write_all(&bytes).map_err(|e| failed(file, e))?;
             bytes.clear();
         }
         Ok(())
@@ -183,4 +183,9 @@ fn convert(file: &WhisperFile, tensor: &str, source: quant::QuantError) -> Forma
         tensor: tensor.to_owned(),
         source,
     }
+}
+
+fn failed(file: &WhisperFile, source: io::Error) -> FormatError {
+    let path = file.path().to_owned();
+    FormatError::Write { path, source }
 }
