@@ -156,11 +156,12 @@ fn rows_are_read_alone() {
         let file = open(&model, folder.path(), &bytes.bytes).unwrap();
         let (mut whole, mut part) = (Vec::new(), Vec::new());
         file.read(name, &mut whole).unwrap();
-        for rows in [0..1, 7..300, 299..300, 5..5] {
+        let n = tiny::N_VOCAB;
+        for rows in [0..1, 7..300, n - 1..n, 5..5] {
             file.read_rows(name, rows.clone(), &mut part).unwrap();
             assert_eq!(part, whole[64 * rows.start..64 * rows.end]);
         }
-        let beyond = file.read_rows(name, 299..301, &mut part);
+        let beyond = file.read_rows(name, n - 1..n + 1, &mut part);
         assert!(matches!(beyond, Err(FormatError::UnknownTensor { .. })));
     }
 }
@@ -379,6 +380,8 @@ fn absurd_dimensions_are_refused() {
         (2, 1 << 30, "n_audio_state is 1073741824"),
         (3, 3, "3 heads"),
         (4, 0, "n_audio_layer is 0"),
+        (1, 3_001, "n_audio_ctx is 3001"),
+        (5, 15, "n_text_ctx is 15"),
         (11, 0x7fff_ffff, "mel filters"),
         (13, 0x7fff_ffff, "tokens"),
         (14, 0x7fff_ffff, "token 0"),
@@ -387,6 +390,19 @@ fn absurd_dimensions_are_refused() {
         bytes[good.fields[field]..][..4].copy_from_slice(&value.to_le_bytes());
         let message = refusal(&model, &bytes);
         assert!(message.contains(expected), "{expected}: {message}");
+    }
+}
+
+/// One bit of a header: heads wider than can be computed, and heads of a published width split or
+/// joined.
+#[test]
+fn heads_of_a_wrong_width_are_refused() {
+    for (n_state, n_head) in [(256, 1), (384, 4), (384, 12)] {
+        let mut model = TinyWhisper::new(n_state, 20);
+        model.n_head = n_head;
+        let message = refusal(&model, &model.ggml_f32().bytes);
+        let expected = format!("{n_head} heads for a width of {n_state}");
+        assert!(message.contains(&expected), "{message}");
     }
 }
 

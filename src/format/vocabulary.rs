@@ -6,6 +6,7 @@
 //! bytes as printable characters, GPT-2's `bytes_to_unicode`; [`ByteTable`] is the way back.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -14,6 +15,13 @@ use super::{FormatError, error};
 
 /// The first token that is no text; all below it are.
 pub(super) const END_OF_TEXT: &str = "<|endoftext|>";
+/// Tokens that are no text in the smallest vocabulary: 8 of control, 99 languages and the
+/// timestamps from 0 s to 30 s in steps of 0.02 s.
+const N_SPECIAL: usize = 8 + 99 + 1_501;
+/// The smallest multilingual vocabulary. Larger ones have more languages and no more text.
+const MULTILINGUAL: usize = 51_865;
+/// Tokens in all of the models there can be: some text, and no more than large-v3 has.
+pub(super) const SIZES: RangeInclusive<usize> = N_SPECIAL + 1..=51_866;
 /// No vocabulary file is larger; the real ones have 2 to 4 MB.
 pub(super) const LIMIT_BYTES: u64 = 64 << 20;
 

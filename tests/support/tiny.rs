@@ -23,7 +23,9 @@ pub struct TinyWhisper {
     pub tensors: Vec<Tensor>,
 }
 
-pub const N_VOCAB: usize = 300;
+/// The words and the special tokens of a model that knows English only: 8 of control, 99
+/// languages, 1501 timestamps.
+pub const N_VOCAB: usize = N_WORDS + 8 + 99 + 1_501;
 pub const N_AUDIO_CTX: usize = 24;
 pub const N_TEXT_CTX: usize = 16;
 pub const N_MELS: usize = 80;
