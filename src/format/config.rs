@@ -19,6 +19,8 @@ pub(super) struct Config {
     alignment_heads: Option<Vec<(usize, usize)>>,
     encoder_attention_heads: Option<usize>,
     decoder_attention_heads: Option<usize>,
+    encoder_layers: Option<usize>,
+    decoder_layers: Option<usize>,
     #[serde(skip)]
     path: PathBuf,
 }
@@ -44,6 +46,25 @@ impl Config {
             audio: self.encoder_attention_heads,
             text: self.decoder_attention_heads,
         }
+    }
+
+    /// Holds the layers of the file against those the description speaks of: a file that lost its
+    /// last layers looks like a smaller model.
+    pub(super) fn check_layers(&self, dims: &WhisperDims) -> Result<(), FormatError> {
+        for (side, expected, found) in [
+            ("encoder", self.encoder_layers, dims.n_audio_layer),
+            ("decoder", self.decoder_layers, dims.n_text_layer),
+        ] {
+            if let Some(expected) = expected
+                && expected != found
+            {
+                return Err(FormatError::Config {
+                    path: self.path.clone(),
+                    what: format!("it says {expected} {side} layers, the model has {found}"),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The alignment heads, which must be heads of the decoder.

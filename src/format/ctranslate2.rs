@@ -227,6 +227,10 @@ impl Lookup for Index<'_> {
         names::ctranslate2(name).name
     }
 
+    fn n_layers(&self, side: &str) -> usize {
+        names::n_layers(self.variables.keys(), &format!("{side}/layer_"), '/')
+    }
+
     fn find(&self, name: &str) -> Result<Option<Stored>, FormatError> {
         let place = names::ctranslate2(name);
         let Some(variable) = self.get(&place.name) else {

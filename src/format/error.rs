@@ -99,6 +99,17 @@ pub enum FormatError {
         /// The tensor's name, as the file would call it.
         tensor: String,
     },
+    /// A tensor that a model of these dimensions does not have.
+    #[error(
+        "{}: tensor {tensor} does not belong to a model of the dimensions in its header; {remedy}",
+        .path.display(), tensor = name(.tensor), remedy = REMEDY
+    )]
+    Unexpected {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+    },
     /// A tensor has another shape than the model's dimensions say.
     #[error(
         "{}: tensor {tensor} has shape {found:?}, the model's dimensions need {expected:?}; \

@@ -12,7 +12,7 @@
 //! not needed. The filters are computed by this program itself and passed over. Nothing of the
 //! tensors' data is read here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::names::{Lookup, WhisperDims};
 use super::source::{Cursor, Source};
@@ -61,6 +61,22 @@ impl Index {
             vocabulary,
             tensors,
         })
+    }
+
+    /// Refuses tensors that a model of these dimensions does not have, as whisper.cpp does: the
+    /// header says fewer layers than there are.
+    pub(super) fn check_all_known(
+        &self,
+        source: &Source,
+        known: &BTreeMap<String, Stored>,
+    ) -> Result<(), FormatError> {
+        match self.tensors.keys().find(|name| !known.contains_key(*name)) {
+            None => Ok(()),
+            Some(name) => Err(FormatError::Unexpected {
+                path: source.path().to_owned(),
+                tensor: name.clone(),
+            }),
+        }
     }
 }
 
@@ -171,5 +187,12 @@ impl Lookup for Index {
 
     fn find(&self, name: &str) -> Result<Option<Stored>, FormatError> {
         Ok(self.tensors.get(name).cloned())
+    }
+
+    fn n_layers(&self, side: &str) -> usize {
+        match side {
+            "encoder" => self.dims.n_audio_layer,
+            _ => self.dims.n_text_layer,
+        }
     }
 }

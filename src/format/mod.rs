@@ -195,10 +195,12 @@ fn open_ctranslate2(source: &Source) -> Result<Contents, FormatError> {
 
 fn open_ggml(source: &Source) -> Result<Contents, FormatError> {
     let index = ggml::Index::read(source)?;
+    let tensors = names::collect(&index, source, &index.dims)?;
+    index.check_all_known(source, &tensors)?;
     Ok(Contents {
         container: Container::Ggml,
         alignment_heads: None,
-        tensors: names::collect(&index, source, &index.dims)?,
+        tensors,
         dims: index.dims,
         vocabulary: index.vocabulary,
     })
@@ -207,8 +209,9 @@ fn open_ggml(source: &Source) -> Result<Contents, FormatError> {
 fn open_safetensors(source: &Source) -> Result<Contents, FormatError> {
     let index = safetensors::Index::read(source)?;
     let tensors = index.whisper(source);
-    let heads = Config::beside(source.path(), "config.json")?.heads();
-    let dims = names::dims_from_shapes(&tensors, source, heads)?;
+    let config = Config::beside(source.path(), "config.json")?;
+    let dims = names::dims_from_shapes(&tensors, source, config.heads())?;
+    config.check_layers(&dims)?;
     let generation = Config::beside(source.path(), "generation_config.json")?;
     Ok(Contents {
         container: Container::Safetensors,

@@ -243,6 +243,22 @@ pub(super) trait Lookup {
     fn own_name(&self, name: &str) -> String;
     /// The tensor, if the file has it.
     fn find(&self, name: &str) -> Result<Option<Stored>, FormatError>;
+    /// Layers of a side, `encoder` or `decoder`: one more than the highest that a name has.
+    /// Layers that were dropped from the middle are then missing, and the model is not taken for
+    /// a smaller one.
+    fn n_layers(&self, side: &str) -> usize;
+}
+
+/// The count of layers that `names` speak of; what follows `prefix` in a name begins with the
+/// number of the layer, which ends at `end`.
+pub(super) fn n_layers<'a>(
+    names: impl Iterator<Item = &'a String>,
+    prefix: &str,
+    end: char,
+) -> usize {
+    let number = |name: &'a String| name.strip_prefix(prefix)?.split(end).next()?.parse().ok();
+    let highest: Option<usize> = names.filter_map(number).max();
+    highest.map_or(0, |n| n.saturating_add(1))
 }
 
 fn find(lookup: &impl Lookup, source: &Source, name: &str) -> Result<Stored, FormatError> {
@@ -284,16 +300,6 @@ pub(super) fn dims_from_shapes(
             ),
         })
     };
-    let layers = |side: &str| {
-        let mut n = 0;
-        while lookup
-            .find(&format!("{side}.blocks.{n}.mlp.0.weight"))?
-            .is_some()
-        {
-            n += 1;
-        }
-        Ok::<usize, FormatError>(n)
-    };
     let embedding = shape("decoder.token_embedding.weight", 2)?;
     let conv = shape("encoder.conv1.weight", 3)?;
     WhisperDims {
@@ -301,11 +307,11 @@ pub(super) fn dims_from_shapes(
         n_audio_ctx: shape("encoder.positional_embedding", 2)?[0],
         n_audio_state: conv[0],
         n_audio_head: heads.audio.unwrap_or(conv[0] / D_HEAD),
-        n_audio_layer: layers("encoder")?,
+        n_audio_layer: lookup.n_layers("encoder"),
         n_text_ctx: shape("decoder.positional_embedding", 2)?[0],
         n_text_state: embedding[1],
         n_text_head: heads.text.unwrap_or(embedding[1] / D_HEAD),
-        n_text_layer: layers("decoder")?,
+        n_text_layer: lookup.n_layers("decoder"),
         n_mels: conv[1],
     }
     .check(source)

@@ -220,6 +220,14 @@ impl Lookup for HuggingFace<'_> {
         format!("model.{}", names::hugging_face(name))
     }
 
+    fn n_layers(&self, side: &str) -> usize {
+        let n = |prefix: &str| {
+            let prefix = format!("{prefix}{side}.layers.");
+            names::n_layers(self.index.entries.keys(), &prefix, '.')
+        };
+        n("model.").max(n(""))
+    }
+
     fn find(&self, name: &str) -> Result<Option<Stored>, FormatError> {
         let full = self.own_name(name);
         match self.index.stored(self.source, &full)? {

@@ -15,7 +15,8 @@ pub struct Tensor {
     pub values: Vec<f32>,
 }
 
-/// The toy model: one layer on each side.
+/// The toy model: one layer in the encoder, two in the decoder, so that neither count can stand
+/// for the other.
 pub struct TinyWhisper {
     pub n_state: usize,
     pub n_head: usize,
@@ -29,6 +30,8 @@ pub const N_VOCAB: usize = N_WORDS + 8 + 99 + 1_501;
 pub const N_AUDIO_CTX: usize = 24;
 pub const N_TEXT_CTX: usize = 16;
 pub const N_MELS: usize = 80;
+pub const N_AUDIO_LAYER: usize = 1;
+pub const N_TEXT_LAYER: usize = 2;
 /// Text tokens: all single bytes; token `i` is byte `i`.
 pub const N_WORDS: usize = 256;
 
@@ -56,6 +59,31 @@ pub fn encode(block: BlockType, values: &[f32]) -> Vec<u8> {
     let mut bytes = Vec::new();
     quant::quantize(block, values, &mut bytes).unwrap();
     bytes
+}
+
+/// The tensors of one layer of width `d`.
+fn block(add: &mut impl FnMut(&str, &[usize]), side: &str, layer: usize, d: usize) {
+    let name = format!("{side}.blocks.{layer}");
+    let attentions = match side {
+        "encoder" => &["attn"][..],
+        _ => &["attn", "cross_attn"],
+    };
+    for attention in attentions {
+        for part in ["query", "key", "value", "out"] {
+            add(&format!("{name}.{attention}.{part}.weight"), &[d, d]);
+            if part != "key" {
+                add(&format!("{name}.{attention}.{part}.bias"), &[d]);
+            }
+        }
+        add(&format!("{name}.{attention}_ln.weight"), &[d]);
+        add(&format!("{name}.{attention}_ln.bias"), &[d]);
+    }
+    add(&format!("{name}.mlp.0.weight"), &[4 * d, d]);
+    add(&format!("{name}.mlp.0.bias"), &[4 * d]);
+    add(&format!("{name}.mlp.2.weight"), &[d, 4 * d]);
+    add(&format!("{name}.mlp.2.bias"), &[d]);
+    add(&format!("{name}.mlp_ln.weight"), &[d]);
+    add(&format!("{name}.mlp_ln.bias"), &[d]);
 }
 
 impl TinyWhisper {
@@ -87,29 +115,10 @@ impl TinyWhisper {
         add("encoder.positional_embedding", &[N_AUDIO_CTX, d]);
         add("decoder.positional_embedding", &[N_TEXT_CTX, d]);
         add("decoder.token_embedding.weight", &[N_VOCAB, d]);
-        for (side, attentions) in [
-            ("encoder", &["attn"][..]),
-            ("decoder", &["attn", "cross_attn"]),
-        ] {
-            for attention in attentions {
-                for part in ["query", "key", "value", "out"] {
-                    add(
-                        &format!("{side}.blocks.0.{attention}.{part}.weight"),
-                        &[d, d],
-                    );
-                    if part != "key" {
-                        add(&format!("{side}.blocks.0.{attention}.{part}.bias"), &[d]);
-                    }
-                }
-                add(&format!("{side}.blocks.0.{attention}_ln.weight"), &[d]);
-                add(&format!("{side}.blocks.0.{attention}_ln.bias"), &[d]);
+        for (side, n_layer) in [("encoder", N_AUDIO_LAYER), ("decoder", N_TEXT_LAYER)] {
+            for layer in 0..n_layer {
+                block(&mut add, side, layer, d);
             }
-            add(&format!("{side}.blocks.0.mlp.0.weight"), &[4 * d, d]);
-            add(&format!("{side}.blocks.0.mlp.0.bias"), &[4 * d]);
-            add(&format!("{side}.blocks.0.mlp.2.weight"), &[d, 4 * d]);
-            add(&format!("{side}.blocks.0.mlp.2.bias"), &[d]);
-            add(&format!("{side}.blocks.0.mlp_ln.weight"), &[d]);
-            add(&format!("{side}.blocks.0.mlp_ln.bias"), &[d]);
             let last = if side == "encoder" {
                 "encoder.ln_post"
             } else {
@@ -139,11 +148,11 @@ impl TinyWhisper {
             N_AUDIO_CTX,
             d,
             h,
-            1,
+            N_AUDIO_LAYER,
             N_TEXT_CTX,
             d,
             h,
-            1,
+            N_TEXT_LAYER,
             N_MELS,
             1,
         ];
@@ -209,27 +218,12 @@ impl TinyWhisper {
                 "decoder.ln"
             };
             let mut pairs = vec![(format!("{side}/layer_norm"), vec![last.to_owned()])];
-            let mut linear = |place: &str, parts: &[&str]| {
-                let parts = parts.iter().map(|part| format!("{side}.blocks.0.{part}"));
-                pairs.push((format!("{side}/layer_0/{place}"), parts.collect()));
+            let n_layer = match side {
+                "encoder" => N_AUDIO_LAYER,
+                _ => N_TEXT_LAYER,
             };
-            linear(
-                "self_attention/linear_0",
-                &["attn.query", "attn.key", "attn.value"],
-            );
-            linear("self_attention/linear_1", &["attn.out"]);
-            linear("self_attention/layer_norm", &["attn_ln"]);
-            linear("ffn/linear_0", &["mlp.0"]);
-            linear("ffn/linear_1", &["mlp.2"]);
-            linear("ffn/layer_norm", &["mlp_ln"]);
-            if side == "decoder" {
-                linear("attention/linear_0", &["cross_attn.query"]);
-                linear(
-                    "attention/linear_1",
-                    &["cross_attn.key", "cross_attn.value"],
-                );
-                linear("attention/linear_2", &["cross_attn.out"]);
-                linear("attention/layer_norm", &["cross_attn_ln"]);
+            for layer in 0..n_layer {
+                ctranslate2_block(&mut pairs, side, layer);
             }
             for (place, parts) in pairs {
                 for leaf in ["weight", "bias"] {
@@ -364,10 +358,40 @@ impl TinyWhisper {
         let config = serde_json::json!({
             "encoder_attention_heads": self.n_head,
             "decoder_attention_heads": self.n_head,
+            "encoder_layers": N_AUDIO_LAYER,
+            "decoder_layers": N_TEXT_LAYER,
             "alignment_heads": [[0, 1]],
         });
         std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
         path
+    }
+}
+
+/// The modules of a layer as CTranslate2 calls them, with those they are stacked from.
+fn ctranslate2_block(pairs: &mut Vec<(String, Vec<String>)>, side: &str, layer: usize) {
+    let mut module = |place: &str, parts: &[&str]| {
+        let parts = parts
+            .iter()
+            .map(|part| format!("{side}.blocks.{layer}.{part}"));
+        pairs.push((format!("{side}/layer_{layer}/{place}"), parts.collect()));
+    };
+    module(
+        "self_attention/linear_0",
+        &["attn.query", "attn.key", "attn.value"],
+    );
+    module("self_attention/linear_1", &["attn.out"]);
+    module("self_attention/layer_norm", &["attn_ln"]);
+    module("ffn/linear_0", &["mlp.0"]);
+    module("ffn/linear_1", &["mlp.2"]);
+    module("ffn/layer_norm", &["mlp_ln"]);
+    if side == "decoder" {
+        module("attention/linear_0", &["cross_attn.query"]);
+        module(
+            "attention/linear_1",
+            &["cross_attn.key", "cross_attn.value"],
+        );
+        module("attention/linear_2", &["cross_attn.out"]);
+        module("attention/layer_norm", &["cross_attn_ln"]);
     }
 }
 
