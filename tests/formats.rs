@@ -322,6 +322,32 @@ fn a_model_without_its_vocabulary_is_refused() {
     assert!(error.to_string().contains("tokenizer.json"), "{error}");
 }
 
+/// The words of an English model beside a multilingual one would be one off from some id on.
+#[test]
+fn a_vocabulary_of_another_model_is_refused() {
+    let model = TinyWhisper::new(64, 22);
+    let folder = TempDir::new().unwrap();
+    let path = model.save(folder.path(), "model.bin", &model.ctranslate2_f32().bytes);
+    let beside = folder.path().join("vocabulary.txt");
+    let longer = model
+        .vocabulary_txt()
+        .replace("<|endoftext|>", "!!\n<|endoftext|>");
+    let unwritable = model.vocabulary_txt().replacen("!\n", "!!\n", 1);
+    for (text, expected) in [
+        (longer, "it has 257 text tokens, the model 256"),
+        (unwritable, "no text token is the byte 0x21"),
+    ] {
+        std::fs::write(&beside, text).unwrap();
+        let error = WhisperFile::open(&path).unwrap_err();
+        assert!(matches!(error, FormatError::Vocabulary { .. }));
+        let message = error.to_string();
+        assert!(
+            message.contains("vocabulary.txt") && message.contains(expected),
+            "{message}"
+        );
+    }
+}
+
 #[test]
 fn missing_and_misshapen_tensors_are_named() {
     let containers: [fn(&TinyWhisper) -> Vec<u8>; 2] = [

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::names::{Lookup, WhisperDims};
 use super::source::{Cursor, Source};
 use super::tensor::{Encoding, Stored, n_elements};
-use super::vocabulary::END_OF_TEXT;
+use super::vocabulary::{self, END_OF_TEXT, end_of_text};
 use super::{FormatError, error};
 use crate::quant::BlockType;
 
@@ -124,13 +124,14 @@ fn vocabulary(
         let word = cursor.bytes(n_bytes, TOKEN_LIMIT_BYTES, &format!("token {id}"))?;
         words.push(word);
     }
-    // Some converters list the end of the text with the words.
-    if words
-        .last()
-        .is_some_and(|word| word == END_OF_TEXT.as_bytes())
-    {
-        words.pop();
+    // Some converters list the end of the text with the words, and others what follows it.
+    if let Some(at) = words.iter().position(|w| w == END_OF_TEXT.as_bytes()) {
+        words.truncate(at);
+        if at != end_of_text(n_vocab) {
+            return Err(source.header(format!("{at} text tokens among {n_vocab}")));
+        }
     }
+    vocabulary::check(source.path(), &words, n_vocab)?;
     Ok(words)
 }
 

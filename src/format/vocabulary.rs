@@ -41,6 +41,36 @@ struct Tokens {
     end_of_text: Option<usize>,
 }
 
+/// The id of [`END_OF_TEXT`] in a vocabulary of `n_vocab` tokens, which is one of [`SIZES`].
+pub(super) fn end_of_text(n_vocab: usize) -> usize {
+    n_vocab.min(MULTILINGUAL) - N_SPECIAL
+}
+
+/// Checks that `words`, found in the file `path`, can be those of a model of `n_vocab` tokens: as
+/// many as it has, and every byte among them, so that all text can be written.
+pub(super) fn check(path: &Path, words: &[Vec<u8>], n_vocab: usize) -> Result<(), FormatError> {
+    let wrong = |what: String| FormatError::Vocabulary {
+        path: path.to_owned(),
+        what,
+    };
+    let (needed, found) = (end_of_text(n_vocab), words.len());
+    if found < needed {
+        return Err(wrong(format!(
+            "{found} text tokens, the model has {needed}"
+        )));
+    }
+    let mut is_there = [false; 256];
+    for word in &words[..needed] {
+        if let [byte] = word[..] {
+            is_there[usize::from(byte)] = true;
+        }
+    }
+    match is_there.iter().position(|there| !there) {
+        None => Ok(()),
+        Some(byte) => Err(wrong(format!("no text token is the byte {byte:#04x}"))),
+    }
+}
+
 /// The words of the model at `model`, looked up in the same folder.
 pub(super) fn beside(model: &Path, n_vocab: usize) -> Result<Vec<Vec<u8>>, FormatError> {
     let folder = model.parent().unwrap_or(Path::new(""));
@@ -50,8 +80,12 @@ pub(super) fn beside(model: &Path, n_vocab: usize) -> Result<Vec<Vec<u8>>, Forma
             continue;
         };
         return parse(&text)
-            .and_then(|tokens| words(tokens, n_vocab))
-            .map_err(|what| FormatError::Vocabulary { path, what });
+            .and_then(|tokens| words(tokens, end_of_text(n_vocab)))
+            .map_err(|what| FormatError::Vocabulary {
+                path: path.clone(),
+                what,
+            })
+            .and_then(|words| check(&path, &words, n_vocab).map(|()| words));
     }
     Err(FormatError::NoVocabulary(model.to_owned()))
 }
@@ -126,15 +160,14 @@ fn numbered(list: impl Iterator<Item = String>) -> Tokens {
     Tokens { ids, end_of_text }
 }
 
-/// The raw bytes of the text tokens in id order. An id without a token gives no bytes.
-fn words(tokens: Tokens, n_vocab: usize) -> Result<Vec<Vec<u8>>, String> {
-    let n = tokens
+/// The raw bytes of the `n` text tokens in id order. An id without a token gives no bytes. Another
+/// count is the vocabulary of another model, an English one beside a multilingual one, say.
+fn words(tokens: Tokens, n: usize) -> Result<Vec<Vec<u8>>, String> {
+    let found = tokens
         .end_of_text
         .ok_or_else(|| format!("it has no token {END_OF_TEXT}"))?;
-    if n >= n_vocab {
-        return Err(format!(
-            "it has {n} text tokens, the model {n_vocab} in all"
-        ));
+    if found != n {
+        return Err(format!("it has {found} text tokens, the model {n}"));
     }
     let table = ByteTable::new();
     let mut words = vec![Vec::new(); n];
@@ -206,19 +239,27 @@ mod tests {
             list_json(list),
             lines(text),
         ] {
-            assert_eq!(words(tokens.unwrap(), 9).unwrap(), expected);
+            assert_eq!(words(tokens.unwrap(), 3).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn the_size_says_where_the_text_ends() {
+        assert_eq!(end_of_text(51_864), 50_256);
+        assert_eq!(end_of_text(51_865), 50_257);
+        assert_eq!(end_of_text(51_866), 50_257);
+        assert_eq!(end_of_text(*SIZES.start()), 1);
     }
 
     #[test]
     fn unfit_vocabularies_are_errors() {
         assert!(
-            words(lines("a\nb").unwrap(), 9)
+            words(lines("a\nb").unwrap(), 2)
                 .unwrap_err()
                 .contains("endoftext")
         );
-        assert!(words(lines("a\nb\n<|endoftext|>").unwrap(), 2).is_err());
-        assert!(words(lines("場\n<|endoftext|>").unwrap(), 9).is_err());
+        assert!(words(lines("a\nb\n<|endoftext|>").unwrap(), 3).is_err());
+        assert!(words(lines("場\n<|endoftext|>").unwrap(), 1).is_err());
         assert!(tokenizer_json("{\"model\":").is_err());
     }
 }
