@@ -126,6 +126,17 @@ pub enum FormatError {
         /// The shape needed.
         expected: Vec<usize>,
     },
+    /// A tensor holds what is no number: one such weight spreads to all results.
+    #[error(
+        "{}: tensor {tensor} holds infinite values or none: the file is damaged; {remedy}",
+        .path.display(), tensor = name(.tensor), remedy = REMEDY
+    )]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+    },
     /// A tensor is stored as a type that is not known here.
     #[error(
         "{}: tensor {tensor} is stored as {found}, which is not supported: convert the model to f16",

@@ -28,7 +28,28 @@ impl<'a> Loader<'a> {
     pub(super) fn floats(&mut self, name: &str) -> Result<Vec<f32>, FormatError> {
         let mut out = Vec::new();
         self.file.read(name, &mut out)?;
+        self.check_finite(name, &out)?;
         Ok(out)
+    }
+
+    /// Reads a tensor as floats into the buffer.
+    fn read(&mut self, name: &str) -> Result<(), FormatError> {
+        self.file.read(name, &mut self.buffer)?;
+        self.check_finite(name, &self.buffer)
+    }
+
+    /// One weight that is no number makes all results none: the text would be empty and nobody
+    /// would know why.
+    fn check_finite(&self, name: &str, values: &[f32]) -> Result<(), FormatError> {
+        // Without a way out of the inner loop, it is vectorised.
+        let all_finite = |part: &[f32]| part.iter().fold(true, |all, v| all & v.is_finite());
+        if values.chunks(4096).all(all_finite) {
+            return Ok(());
+        }
+        Err(FormatError::NotFinite {
+            path: self.file.path().to_owned(),
+            tensor: name.to_owned(),
+        })
     }
 
     pub(super) fn layer_norm(&mut self, name: &str) -> Result<LayerNorm, FormatError> {
@@ -46,10 +67,11 @@ impl<'a> Loader<'a> {
         if self.compute == Compute::Int8
             && let Some((q, scale)) = self.file.read_i8(name)?
         {
+            self.check_finite(name, &scale)?;
             let packed = crate::kernels::PackedI8::from_i8(self.cpu, &q, &scale, n_out, n_in);
             return Ok(Weights::I8(packed));
         }
-        self.file.read(name, &mut self.buffer)?;
+        self.read(name)?;
         Ok(Weights::pack(
             self.cpu,
             self.compute,
@@ -82,8 +104,7 @@ impl<'a> Loader<'a> {
         let mut weights = Vec::with_capacity(parts.len() * n_state * n_state);
         let mut bias = Vec::with_capacity(parts.len() * n_state);
         for part in parts {
-            self.file
-                .read(&format!("{prefix}.{part}.weight"), &mut self.buffer)?;
+            self.read(&format!("{prefix}.{part}.weight"))?;
             weights.extend_from_slice(&self.buffer);
             if *part == "key" {
                 bias.resize(bias.len() + n_state, 0.0);
@@ -105,8 +126,7 @@ impl<'a> Loader<'a> {
         n_out: usize,
         n_in: usize,
     ) -> Result<Linear, FormatError> {
-        self.file
-            .read(&format!("{name}.weight"), &mut self.buffer)?;
+        self.read(&format!("{name}.weight"))?;
         let mut w = vec![0.0; n_out * 3 * n_in];
         for (to, from) in w
             .chunks_exact_mut(3 * n_in)
