@@ -433,6 +433,31 @@ fn a_tensor_given_twice_is_refused() {
     assert!(message.contains("a occurs twice"), "{message}");
 }
 
+/// What is in a file once may not be loaded many times: memory is bounded by the file's size.
+#[test]
+fn tensors_that_share_bytes_are_refused() {
+    let model = TinyWhisper::new(64, 23);
+    let header = br#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header);
+    bytes.extend([0; 8]);
+    let message = refusal(&model, &bytes);
+    assert!(message.contains("tensors a and b overlap"), "{message}");
+
+    let shared = model.ctranslate2_with_aliases(&[
+        (
+            "decoder/layer_1/ffn/linear_0/weight",
+            "decoder/layer_0/ffn/linear_0/weight",
+        ),
+        (
+            "decoder/layer_1/ffn/linear_1/weight",
+            "decoder/layer_0/ffn/linear_1/weight",
+        ),
+    ]);
+    let message = refusal(&model, &shared.bytes);
+    assert!(message.contains("more than the file has"), "{message}");
+}
+
 #[test]
 fn absurd_dimensions_are_refused() {
     let model = TinyWhisper::new(64, 12);

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use super::names::{self, Heads, Lookup};
 use super::source::{Cursor, Source};
 use super::tensor::{Encoding, Scales, Stored, n_elements};
-use super::{FormatError, error};
+use super::{FormatError, TENSORS_LIMIT, error};
 use crate::quant::BlockType;
 
 /// Versions whose layout is the one above.
@@ -25,8 +25,6 @@ const SPECIFICATION: &str = "WhisperSpec";
 const NAME_LIMIT_BYTES: usize = 1024;
 /// No variable has more dimensions.
 const RANK_LIMIT: usize = 8;
-/// Bytes of the shortest variable: a name of one letter, no dimensions, no data.
-const MIN_VARIABLE_BYTES: u64 = 2 + 2 + 1 + 1 + 4;
 
 const F32: u8 = 0;
 const I8: u8 = 1;
@@ -86,14 +84,10 @@ impl<'a> Index<'a> {
             variables: HashMap::new(),
             aliases: HashMap::new(),
         };
-        let n = u64::from(cursor.u32("the count of variables")?);
-        if n > cursor.remaining_bytes() / MIN_VARIABLE_BYTES {
-            return Err(source.header(format!("{n} variables announced")));
-        }
-        for _ in 0..n {
+        for _ in 0..count(&mut cursor, source, "variables")? {
             index.variable(&mut cursor)?;
         }
-        for _ in 0..cursor.u32("the count of aliases")? {
+        for _ in 0..count(&mut cursor, source, "aliases")? {
             let alias = string(&mut cursor, source, "an alias")?;
             let name = string(&mut cursor, source, "an alias")?;
             index.aliases.insert(alias, name);
@@ -258,6 +252,15 @@ fn element_bytes(kind: u8) -> Option<usize> {
         F32 | I32 => Some(4),
         _ => None,
     }
+}
+
+/// A count of `things` that may be believed.
+fn count(cursor: &mut Cursor, source: &Source, things: &str) -> Result<u32, FormatError> {
+    let n = cursor.u32(things)?;
+    if n as usize > TENSORS_LIMIT {
+        return Err(source.header(format!("{n} {things} announced")));
+    }
+    Ok(n)
 }
 
 fn string(cursor: &mut Cursor, source: &Source, what: &str) -> Result<String, FormatError> {

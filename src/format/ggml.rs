@@ -18,7 +18,7 @@ use super::names::{Lookup, WhisperDims};
 use super::source::{Cursor, Source};
 use super::tensor::{Encoding, Stored, n_elements};
 use super::vocabulary::{self, END_OF_TEXT, end_of_text};
-use super::{FormatError, error};
+use super::{FormatError, TENSORS_LIMIT, error};
 use crate::quant::BlockType;
 
 /// "ggml" as a little-endian number.
@@ -55,6 +55,9 @@ impl Index {
                 });
             }
             tensors.insert(name, stored);
+            if tensors.len() > TENSORS_LIMIT {
+                return Err(source.header(format!("more than {TENSORS_LIMIT} tensors")));
+            }
         }
         Ok(Index {
             dims,

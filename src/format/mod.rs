@@ -73,6 +73,10 @@ struct Contents {
     tensors: BTreeMap<String, Stored>,
 }
 
+/// No model has more tensors, nor comes near: the largest has 1259. It bounds the memory that an
+/// index takes, whose entries may be a few bytes in the file and a hundred in memory.
+const TENSORS_LIMIT: usize = 16_384;
+
 /// Bytes from the start of a file by which it is recognised.
 const START_BYTES: usize = 128;
 

@@ -317,13 +317,15 @@ pub(super) fn dims_from_shapes(
     .check(source)
 }
 
-/// All tensors of a model under their canonical names, shapes checked.
+/// All tensors of a model under their canonical names, shapes checked, and all of them together
+/// no larger than the file.
 pub(super) fn collect(
     lookup: &impl Lookup,
     source: &Source,
     dims: &WhisperDims,
 ) -> Result<BTreeMap<String, Stored>, FormatError> {
     let mut tensors = BTreeMap::new();
+    let mut n_bytes = 0_usize;
     for (name, expected) in expected(dims) {
         let mut stored = find(lookup, source, &name)?;
         // whisper.cpp keeps the biases of the convolutions as columns.
@@ -337,7 +339,15 @@ pub(super) fn collect(
             });
         }
         stored.shape = expected;
+        let more = stored.encoding.bytes_for(stored.len());
+        n_bytes = n_bytes.saturating_add(more.unwrap_or_default());
         tensors.insert(name, stored);
+    }
+    // Aliases could make one tensor stand for many, and a small file fill the memory.
+    if n_bytes as u64 > source.size_bytes() {
+        return Err(source.header(format!(
+            "tensors of {n_bytes} bytes, more than the file has"
+        )));
     }
     Ok(tensors)
 }

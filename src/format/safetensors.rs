@@ -13,12 +13,12 @@ use std::fmt;
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::names::{self, Lookup};
 use super::source::{Cursor, Source};
 use super::tensor::{Encoding, Stored, n_elements};
-use super::{FormatError, error};
+use super::{FormatError, TENSORS_LIMIT, error};
 use crate::quant::BlockType;
 
 /// No header is larger: the format's own limit.
@@ -116,7 +116,27 @@ impl Index {
             }
             entries.insert(name, entry);
         }
-        Ok(Index { entries, data_at })
+        let index = Index { entries, data_at };
+        index.check_apart(source)?;
+        Ok(index)
+    }
+
+    /// Checks that no byte belongs to two tensors: all of them together are then no larger than
+    /// the file. The format asks for it too.
+    fn check_apart(&self, source: &Source) -> Result<(), FormatError> {
+        let place = |(name, entry): (&'_ String, &Entry)| (entry.data_offsets, name.clone());
+        let mut places: Vec<_> = self.entries.iter().map(place).collect();
+        places.sort_unstable();
+        for pair in places.windows(2) {
+            let [((_, end), first), ((begin, _), second)] = pair else {
+                continue;
+            };
+            if begin < end {
+                let (first, second) = (error::name(first), error::name(second));
+                return Err(source.header(format!("tensors {first} and {second} overlap")));
+            }
+        }
+        Ok(())
     }
 
     fn stored(&self, source: &Source, name: &str) -> Result<Option<Stored>, FormatError> {
@@ -202,6 +222,11 @@ impl<'de> Visitor<'de> for EntriesVisitor {
                 map.next_value::<IgnoredAny>()?;
             } else {
                 entries.push((name, map.next_value()?));
+            }
+            if entries.len() > TENSORS_LIMIT {
+                return Err(A::Error::custom(format!(
+                    "more than {TENSORS_LIMIT} tensors"
+                )));
             }
         }
         Ok(Entries(entries))

@@ -259,8 +259,29 @@ impl TinyWhisper {
         &self,
         store: impl Fn(&str, &[usize], &[f32]) -> (u8, Vec<u8>, Option<Vec<f32>>),
     ) -> Bytes {
+        self.write_ctranslate2(
+            store,
+            &[("decoder/projection/weight", "decoder/embeddings/weight")],
+        )
+    }
+
+    /// CTranslate2's file as `f32` with aliases in the place of variables.
+    pub fn ctranslate2_with_aliases(&self, aliases: &[(&str, &str)]) -> Bytes {
+        let store =
+            |_: &str, _: &[usize], values: &[f32]| (0, encode(BlockType::F32, values), None);
+        self.write_ctranslate2(store, aliases)
+    }
+
+    fn write_ctranslate2(
+        &self,
+        store: impl Fn(&str, &[usize], &[f32]) -> (u8, Vec<u8>, Option<Vec<f32>>),
+        aliases: &[(&str, &str)],
+    ) -> Bytes {
         let mut variables = Vec::new();
         for (name, shape, values) in self.ctranslate2_variables() {
+            if aliases.iter().any(|(alias, _)| *alias == name) {
+                continue;
+            }
             let (kind, data, scales) = store(&name, &shape, &values);
             if let Some(scales) = scales {
                 let shape = if scales.len() == 1 {
@@ -297,9 +318,11 @@ impl TinyWhisper {
             out.field(data.len() as u32);
             out.put(data);
         }
-        out.field(1);
-        string(&mut out, "decoder/projection/weight");
-        string(&mut out, "decoder/embeddings/weight");
+        out.field(aliases.len() as u32);
+        for (alias, name) in aliases {
+            string(&mut out, alias);
+            string(&mut out, name);
+        }
         out
     }
 
