@@ -298,17 +298,15 @@ fn alignment_heads_come_from_the_description() {
     let file = open(&model, folder.path(), &bytes).unwrap();
     assert_eq!(file.alignment_heads(), Some(&[(0, 1)][..]));
     let config = folder.path().join("config.json");
-    std::fs::write(&config, r#"{"alignment_heads":[[1,0]]}"#).unwrap();
-    let error = WhisperFile::open(folder.path()).unwrap_err().to_string();
-    assert!(
-        error.contains("config.json") && error.contains("(1, 0)"),
-        "{error}"
-    );
+    let heads = || {
+        let file = WhisperFile::open(folder.path()).unwrap();
+        file.alignment_heads().map(<[_]>::to_vec)
+    };
+    // The teacher's of a distilled model.
+    std::fs::write(&config, r#"{"alignment_heads":[[0,1],[7,0]]}"#).unwrap();
+    assert_eq!(heads(), None);
     std::fs::remove_file(config).unwrap();
-    assert_eq!(
-        WhisperFile::open(folder.path()).unwrap().alignment_heads(),
-        None
-    );
+    assert_eq!(heads(), None);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod config;
 mod ctranslate2;
 mod error;
 mod ggml;
+mod heads;
 mod names;
 pub mod safetensors;
 mod source;
@@ -95,7 +96,7 @@ impl WhisperFile {
             Ok(Container::Safetensors) => open_safetensors(&source)?,
             Err(found) => return Err(FormatError::Unrecognised { path, found }),
         };
-        let published = || config::published_alignment_heads(&contents.dims);
+        let published = || heads::published(&contents.dims);
         Ok(WhisperFile {
             source,
             container: contents.container,
@@ -191,7 +192,7 @@ fn open_ctranslate2(source: &Source) -> Result<Contents, FormatError> {
     Ok(Contents {
         container: Container::CTranslate2,
         vocabulary: vocabulary::beside(source.path(), dims.n_vocab)?,
-        alignment_heads: config.alignment_heads(&dims)?,
+        alignment_heads: config.alignment_heads(&dims),
         tensors: names::collect(&index, source, &dims)?,
         dims,
     })
@@ -220,7 +221,7 @@ fn open_safetensors(source: &Source) -> Result<Contents, FormatError> {
     Ok(Contents {
         container: Container::Safetensors,
         vocabulary: vocabulary::beside(source.path(), dims.n_vocab)?,
-        alignment_heads: generation.alignment_heads(&dims)?,
+        alignment_heads: generation.alignment_heads(&dims),
         tensors: names::collect(&tensors, source, &dims)?,
         dims,
     })

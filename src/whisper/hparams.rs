@@ -30,75 +30,52 @@ pub(super) fn name(dims: &WhisperDims, multilingual: bool) -> &'static str {
     }
 }
 
-/// Heads of the cross-attention whose attention follows the speech, as (layer, head).
-///
-/// Source: the alignment heads published with OpenAI's reference. For other models all heads of
-/// the second half of the layers, which is also the reference's fallback.
-pub(super) fn alignment_heads(name: &str, dims: &WhisperDims) -> Vec<(usize, usize)> {
-    let known: &[(usize, usize)] = match name {
-        "tiny.en" => &[
-            (1, 0),
-            (2, 0),
-            (2, 5),
-            (3, 0),
-            (3, 1),
-            (3, 2),
-            (3, 3),
-            (3, 4),
-        ],
-        "tiny" => &[(2, 2), (3, 0), (3, 2), (3, 3), (3, 4), (3, 5)],
-        "base.en" => &[(3, 3), (4, 7), (5, 1), (5, 5), (5, 7)],
-        "base" => &[
-            (3, 1),
-            (4, 2),
-            (4, 3),
-            (4, 7),
-            (5, 1),
-            (5, 2),
-            (5, 4),
-            (5, 6),
-        ],
-        "small" => &[
-            (5, 3),
-            (5, 9),
-            (8, 0),
-            (8, 4),
-            (8, 7),
-            (8, 8),
-            (9, 0),
-            (9, 7),
-            (9, 9),
-            (10, 5),
-        ],
-        "small.en" => &[
-            (6, 6),
-            (7, 0),
-            (7, 3),
-            (7, 8),
-            (8, 2),
-            (8, 5),
-            (8, 7),
-            (9, 0),
-            (9, 4),
-            (9, 8),
-            (9, 10),
-            (10, 0),
-            (10, 1),
-            (10, 2),
-            (10, 3),
-            (10, 6),
-            (10, 11),
-            (11, 2),
-            (11, 4),
-        ],
-        "turbo" => &[(2, 4), (2, 11), (3, 3), (3, 6), (3, 11), (3, 14)],
-        _ => &[],
-    };
-    if !known.is_empty() {
-        return known.to_vec();
-    }
+/// Heads that stand in for alignment heads at most: each costs a matrix of weights a window.
+const MAX_STAND_INS: usize = 16;
+
+/// Heads of the cross-attention, as (layer, head), that stand in for the alignment heads of a
+/// model of which none are known: those of the second half of the layers, as in OpenAI's
+/// reference, or so many of them, evenly spread.
+pub(super) fn alignment_heads(dims: &WhisperDims) -> Vec<(usize, usize)> {
     let layers = dims.n_text_layer / 2..dims.n_text_layer;
-    layers
-        .flat_map(|layer| (0..dims.n_text_head).map(move |head| (layer, head)))
+    let n = layers.len() * dims.n_text_head;
+    let n_kept = n.min(MAX_STAND_INS);
+    (0..n_kept)
+        .map(|i| i * n / n_kept)
+        .map(|at| (layers.start + at / dims.n_text_head, at % dims.n_text_head))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dims(n_text_layer: usize, n_text_head: usize) -> WhisperDims {
+        WhisperDims {
+            n_vocab: 51_866,
+            n_audio_ctx: 1500,
+            n_audio_state: 1280,
+            n_audio_head: 20,
+            n_audio_layer: 32,
+            n_text_ctx: 448,
+            n_text_state: 1280,
+            n_text_head,
+            n_text_layer,
+            n_mels: 128,
+        }
+    }
+
+    #[test]
+    fn stand_ins_are_few_and_in_the_upper_half() {
+        assert_eq!(alignment_heads(&dims(2, 3)), [(1, 0), (1, 1), (1, 2)]);
+        for (n_text_layer, n_text_head) in [(1, 1), (2, 20), (3, 6), (24, 16), (32, 20)] {
+            let heads = alignment_heads(&dims(n_text_layer, n_text_head));
+            assert!((1..=MAX_STAND_INS).contains(&heads.len()));
+            assert!(heads.is_sorted_by(|a, b| a < b), "{heads:?}");
+            let upper = n_text_layer / 2..n_text_layer;
+            let fits =
+                |(layer, head): &(usize, usize)| upper.contains(layer) && *head < n_text_head;
+            assert!(heads.iter().all(fits), "{heads:?}");
+        }
+    }
 }

@@ -100,7 +100,7 @@ impl Model {
         let name = hparams::name(&dims, tokenizer.is_multilingual());
         let alignment_heads = match file.alignment_heads() {
             Some(heads) => heads.to_vec(),
-            None => hparams::alignment_heads(name, &dims),
+            None => hparams::alignment_heads(&dims),
         };
         let known =
             |&(layer, head): &(usize, usize)| layer < dims.n_text_layer && head < dims.n_text_head;
