@@ -467,6 +467,8 @@ fn absurd_dimensions_are_refused() {
         (4, 0, "n_audio_layer is 0"),
         (1, 3_001, "n_audio_ctx is 3001"),
         (5, 15, "n_text_ctx is 15"),
+        (10, 1_008, "blocks of layout 1"),
+        (10, u32::MAX, "blocks of layout 4294967"),
         (11, 0x7fff_ffff, "mel filters"),
         (13, 0x7fff_ffff, "tokens"),
         (14, 0x7fff_ffff, "token 0"),

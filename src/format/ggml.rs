@@ -8,8 +8,8 @@
 //! to the end: { i32 n_dims · i32 name length · i32 type · dims, innermost first · name · data }
 //! ```
 //!
-//! The types are those of the tensors themselves; `ftype` says only how the file was made and is
-//! not needed. The filters are computed by this program itself and passed over. Nothing of the
+//! The types are those of the tensors themselves; `ftype` says how the file was made, of which only
+//! the version of the block layouts matters. The filters are computed by this program itself and passed over. Nothing of the
 //! tensors' data is read here.
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +23,9 @@ use crate::quant::BlockType;
 
 /// "ggml" as a little-endian number.
 pub(super) const MAGIC: u32 = 0x6767_6d6c;
+/// The version of the quantised layouts, which multiplied by a thousand is added to `ftype`
+/// (`GGML_QNT_VERSION`).
+pub(super) const QUANTISATION_VERSION: u32 = 2;
 /// ggml's own limit (`GGML_MAX_DIMS`).
 const RANK_LIMIT: usize = 4;
 /// No tensor's name is longer.
@@ -43,6 +46,7 @@ impl Index {
         let mut cursor = Cursor::new(source);
         cursor.u32("the magic number")?;
         let dims = dims(&mut cursor)?.check(source)?;
+        check_layout(cursor.u32("ftype")?, source)?;
         filters(&mut cursor, source)?;
         let vocabulary = vocabulary(&mut cursor, source, dims.n_vocab)?;
         let mut tensors = HashMap::new();
@@ -96,8 +100,18 @@ fn dims(cursor: &mut Cursor) -> Result<WhisperDims, FormatError> {
         n_text_layer: cursor.count("n_text_layer")?,
         n_mels: cursor.count("n_mels")?,
     };
-    cursor.u32("ftype")?;
     Ok(dims)
+}
+
+/// `ftype` of a quantised file is a thousand times the version of the block layouts, and the type.
+/// The blocks of other versions have other sizes or another order under the same numbers.
+fn check_layout(ftype: u32, source: &Source) -> Result<(), FormatError> {
+    match ftype / 1000 {
+        0 | QUANTISATION_VERSION => Ok(()),
+        version => Err(source.header(format!(
+            "blocks of layout {version}, only {QUANTISATION_VERSION} is read"
+        ))),
+    }
 }
 
 fn filters(cursor: &mut Cursor, source: &Source) -> Result<(), FormatError> {

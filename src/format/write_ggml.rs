@@ -11,9 +11,6 @@ use crate::quant::{self, BlockType};
 
 /// Numbers converted and written at a time: whole blocks of every type.
 const CHUNK_LEN: usize = 1 << 16;
-/// The version of the quantised layouts, which multiplied by a thousand is added to `ftype`
-/// (`GGML_QNT_VERSION`).
-const QUANTISATION_VERSION: u32 = 2;
 
 /// Writes the model with half-precision weights; see [`write_ggml`].
 pub fn write_ggml_f16(
@@ -56,11 +53,11 @@ fn ftype(block: BlockType) -> Option<u32> {
         BlockType::F32 => 0,
         BlockType::F16 => 1,
         BlockType::BF16 => 24,
-        BlockType::Q4_0 => 1000 * QUANTISATION_VERSION + 2,
-        BlockType::Q4_1 => 1000 * QUANTISATION_VERSION + 3,
-        BlockType::Q8_0 => 1000 * QUANTISATION_VERSION + 7,
-        BlockType::Q5_0 => 1000 * QUANTISATION_VERSION + 8,
-        BlockType::Q5_1 => 1000 * QUANTISATION_VERSION + 9,
+        BlockType::Q4_0 => 1000 * ggml::QUANTISATION_VERSION + 2,
+        BlockType::Q4_1 => 1000 * ggml::QUANTISATION_VERSION + 3,
+        BlockType::Q8_0 => 1000 * ggml::QUANTISATION_VERSION + 7,
+        BlockType::Q5_0 => 1000 * ggml::QUANTISATION_VERSION + 8,
+        BlockType::Q5_1 => 1000 * ggml::QUANTISATION_VERSION + 9,
         _ => return None,
     })
 }
