@@ -4,9 +4,13 @@
 
 mod support;
 
+use std::path::Path;
+
+use hark::format::WhisperFile;
 use serde_json::Value;
 use support::model;
 use support::program::{Ran, arg, command, hark};
+use support::tiny::TinyWhisper;
 
 /// Runs `hark models` with an empty folder for models.
 fn without_models(args: &[&str]) -> Ran {
@@ -87,14 +91,84 @@ fn a_converted_model_is_the_same_model() {
         let to = folder.path().join(file);
         let mut args = [&["models"], action, &[arg(&original), arg(&to)]].concat();
         args.extend(block);
-        hark(&args).expect(0);
+        args.push("--json");
+        let ran = hark(&args).expect(0);
+        let told: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(told["path"], arg(&to));
+        assert_eq!(told["type"], block.unwrap_or("f16"));
         let after = info(arg(&to));
         assert_eq!(after["container"], "ggml");
         assert_eq!(after["dims"], before["dims"]);
         assert_eq!(after["parameters"], before["parameters"]);
+        assert_eq!(told["size_bytes"], after["size_bytes"]);
         assert!(after["size_bytes"].as_u64().unwrap() < max_bytes);
         let again = hark(&["models", "convert", arg(&to), arg(&to)]).expect(2);
         assert!(again.complaint().contains("onto itself"));
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+/// The folder's content, sorted.
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// What is in the way of a converted model, or looks like its unfinished form, is left alone.
+#[test]
+fn converting_harms_no_other_file() {
+    let model = TinyWhisper::new(64, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let bytes = model.ggml_f32().bytes;
+    std::fs::write(at("y.bin.part"), &bytes).unwrap();
+    let convert = |to: &Path| hark(&["models", "convert", arg(&at("y.bin.part")), arg(to)]);
+
+    convert(&at("y.bin")).expect(0);
+    assert_eq!(std::fs::read(at("y.bin.part")).unwrap(), bytes);
+    assert!(WhisperFile::open(&at("y.bin")).is_ok());
+
+    std::fs::create_dir(at("folder")).unwrap();
+    let complaint = convert(&at("folder")).expect(2);
+    assert!(complaint.complaint().contains("is a folder"));
+    std::os::unix::fs::symlink(at("y.bin.part"), at("link")).unwrap();
+    let complaint = convert(&at("link")).expect(2);
+    assert!(complaint.complaint().contains("is not a regular file"));
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+    convert(&at("socket")).expect(2);
+    convert(&at("absent/y.bin")).expect(2);
+    assert_eq!(
+        names_in(folder.path()),
+        ["folder", "link", "socket", "y.bin", "y.bin.part"]
+    );
+    assert_eq!(std::fs::read(at("y.bin.part")).unwrap(), bytes);
+    assert!(names_in(&at("folder")).is_empty());
+}
+
+/// A disk that is full, here a limit of a few kilobytes, leaves what was there.
+#[test]
+fn a_failed_conversion_leaves_nothing() {
+    let model = TinyWhisper::new(64, 2);
+    let folder = tempfile::tempdir().unwrap();
+    let from = folder.path().join("from.bin");
+    let to = folder.path().join("to.bin");
+    std::fs::write(&from, model.ggml_f32().bytes).unwrap();
+    std::fs::write(&to, "before").unwrap();
+    let limit = format!(
+        "ulimit -f 8; trap '' XFSZ; exec \"$0\" models convert '{}' '{}'",
+        from.display(),
+        to.display()
+    );
+    let ran = std::process::Command::new("sh")
+        .args(["-c", &limit, env!("CARGO_BIN_EXE_hark")])
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("to.bin"));
+    assert_eq!(std::fs::read(&to).unwrap(), b"before");
+    assert_eq!(names_in(folder.path()), ["from.bin", "to.bin"]);
 }

@@ -1,5 +1,6 @@
 //! `hark models`: which models there are, fetching, checking, looking into and converting them.
 
+mod convert;
 mod info;
 mod progress;
 
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{Failure, Globals};
 use crate::error::Kind;
-use crate::format::{self, WhisperFile};
+use crate::format::WhisperFile;
 use crate::models::{self, DEFAULT_MODEL, Fetcher, Manifest, Model, State};
 use crate::quant::BlockType;
 
@@ -95,12 +96,12 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
                 info.text()
             })
         }
-        Action::Convert { input, output } => convert(&input, &output, BlockType::F16),
+        Action::Convert { input, output } => convert(&input, &output, BlockType::F16, globals),
         Action::Quantize {
             input,
             output,
             block,
-        } => convert(&input, &output, block),
+        } => convert(&input, &output, block, globals),
     }
 }
 
@@ -228,36 +229,14 @@ fn verify(names: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn convert(input: &str, output: &Path, block: BlockType) -> Result<(), Failure> {
-    let file = open(input)?;
-    if let (Ok(from), Ok(to)) = (file.path().canonicalize(), output.canonicalize())
-        && from == to
-    {
-        let message = format!("{} would be written onto itself", output.display());
-        return Err(Failure::new(Kind::Usage, message).hint("choose another name"));
+fn convert(input: &str, output: &Path, block: BlockType, globals: &Globals) -> Result<(), Failure> {
+    let n_bytes = convert::convert(&open(input)?, output, block)?;
+    if globals.json {
+        return print(&pretty(&json!({
+            "path": output, "type": block.name(), "size_bytes": n_bytes,
+        })));
     }
-    // Nobody finds a half-written model under its name.
-    let mut part = output.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let cannot = |error: io::Error| {
-        let message = format!("cannot write {}: {error}", output.display());
-        Failure::new(Kind::Usage, message)
-    };
-    let bar = progress::bar(0, &output.display().to_string());
-    let mut out = io::BufWriter::new(fs::File::create(&part).map_err(cannot)?);
-    let written = format::write_ggml(&file, block, &mut out, &mut |done_bytes, all_bytes| {
-        bar.set_length(all_bytes);
-        bar.set_position(done_bytes);
-    });
-    bar.finish_and_clear();
-    if let Err(error) = written {
-        let _ = fs::remove_file(&part);
-        return Err(error.into());
-    }
-    drop(out);
-    fs::rename(&part, output).map_err(cannot)?;
-    let size = megabytes(fs::metadata(output).map_err(cannot)?.len());
+    let size = megabytes(n_bytes);
     print(&format!("{}: {size}, {}\n", output.display(), block.name()))
 }
 
