@@ -4,7 +4,7 @@
 //! SHA-256 have been verified, so that what is in place is whole. Files that are already there
 //! are verified and kept. One process at a time fetches a model: its folder is locked.
 
-use super::{File, Manifest, Model, ModelError, Source, State, digest, package, state};
+use super::{File, Manifest, Model, ModelError, Source, State, digest, folder, package, state};
 use std::fs::{self, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -167,7 +167,7 @@ impl Fetcher {
                 watch(Progress::Present { file: &file.path });
                 continue;
             }
-            let part = place.join(format!("{}.part", file.path));
+            let part = folder::part(&place, &file.path);
             let wanted = Wanted {
                 model,
                 file,

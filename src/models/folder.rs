@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 /// What there is of a model on disk, judged by names and sizes only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// No file of it.
+    /// No file of it, not even an unfinished one.
     Absent,
-    /// Some of it; says which file is wrong and how.
+    /// Some of it, or a fetch that was interrupted; says which file is wrong and how.
     Partial(String),
     /// Every file with the right size.
     Complete,
@@ -74,7 +74,9 @@ pub fn state(folder: &Path, model: &Model) -> State {
         .iter()
         .filter_map(|file| problem(&place, file))
         .collect();
-    let any = model.files.iter().any(|f| place.join(&f.path).exists());
+    let is_begun =
+        |file: &File| place.join(&file.path).exists() || part(&place, &file.path).exists();
+    let any = model.files.iter().any(is_begun);
     match problems.into_iter().next() {
         None => State::Complete,
         Some(problem) if any => State::Partial(problem),
@@ -85,10 +87,21 @@ pub fn state(folder: &Path, model: &Model) -> State {
 fn problem(place: &Path, file: &File) -> Option<String> {
     let (name, size_bytes) = (&file.path, file.size_bytes);
     match std::fs::metadata(place.join(name)) {
-        Err(_) => Some(format!("{name} is missing")),
+        Err(_) => Some(match std::fs::metadata(part(place, name)) {
+            Ok(found) => format!(
+                "of {name}, {} of {size_bytes} bytes were fetched",
+                found.len()
+            ),
+            Err(_) => format!("{name} is missing"),
+        }),
         Ok(found) if found.len() == size_bytes => None,
         Ok(found) => Some(format!("{name} has {} of {size_bytes} bytes", found.len())),
     }
+}
+
+/// Where the file `name` of a model arrives, until it is verified.
+pub(super) fn part(place: &Path, name: &str) -> PathBuf {
+    place.join(format!("{name}.part"))
 }
 
 fn main_file(folder: &Path, model: &Model) -> PathBuf {
@@ -187,6 +200,14 @@ mod tests {
         );
 
         fs::create_dir(folder.path().join("tiny.en")).unwrap();
+        let part = folder.path().join("tiny.en/model.bin.part");
+        fs::write(&part, "a").unwrap();
+        let partial = resolve("tiny.en").unwrap_err().to_string();
+        assert!(
+            partial.contains("of model.bin, 1 of 3 bytes were fetched"),
+            "{partial}"
+        );
+        fs::remove_file(part).unwrap();
         fs::write(folder.path().join("tiny.en/model.bin"), "abc").unwrap();
         let partial = resolve("tiny.en").unwrap_err().to_string();
         assert!(partial.contains("config.json is missing"), "{partial}");
