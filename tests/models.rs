@@ -46,6 +46,30 @@ fn the_list_says_what_is_there() {
 }
 
 #[test]
+fn an_interrupted_download_is_partial() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("tiny.en")).unwrap();
+    std::fs::write(folder.path().join("tiny.en/model.bin.part"), "abc").unwrap();
+    let run = |args: &[&str]| {
+        let mut command = command(args);
+        let output = command.env("HARK_MODELS", folder.path()).output().unwrap();
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), value)
+    };
+    let (code, list) = run(&["models", "list", "--json"]);
+    assert_eq!((code, &list[0]["state"]), (Some(0), &"partial".into()));
+    let (code, verified) = run(&["models", "verify", "--json"]);
+    assert_eq!(code, Some(3));
+    assert_eq!(verified["name"], "tiny.en");
+    assert_eq!(verified["verified"], false);
+    let problem = verified["problem"].as_str().unwrap();
+    assert!(
+        problem.contains("run `hark models pull tiny.en`"),
+        "{problem}"
+    );
+}
+
+#[test]
 fn what_is_missing_is_said_with_what_to_run() {
     for args in [
         &["info", "tiny.en"][..],

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{Failure, Globals};
 use crate::error::Kind;
 use crate::format::WhisperFile;
-use crate::models::{self, DEFAULT_MODEL, Fetcher, Manifest, Model, State};
+use crate::models::{self, DEFAULT_MODEL, Fetcher, Manifest, Model, ModelError, State};
 use crate::quant::BlockType;
 
 const EXAMPLES: &str = "\
@@ -86,7 +86,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     match args.action {
         Action::List => list(globals),
         Action::Pull { names } => pull(&names, globals),
-        Action::Verify { names } => verify(&names),
+        Action::Verify { names } => verify(&names, globals),
         Action::Info { model } => {
             let file = open(&model)?;
             let info = info::Info::new(&file)?;
@@ -193,7 +193,7 @@ fn pull(names: &[String], globals: &Globals) -> Result<(), Failure> {
     Ok(())
 }
 
-fn verify(names: &[String]) -> Result<(), Failure> {
+fn verify(names: &[String], globals: &Globals) -> Result<(), Failure> {
     let (folder, manifest) = (models::folder()?, Manifest::embedded()?);
     let mut wanted = Vec::new();
     for name in names {
@@ -215,18 +215,36 @@ fn verify(names: &[String]) -> Result<(), Failure> {
             bar.set_position(done_bytes)
         });
         bar.finish_and_clear();
-        match verified {
-            Ok(()) => print(&format!("{}: verified\n", model.name))?,
-            Err(error) => {
-                n_bad += 1;
-                Failure::from(error).print();
-            }
-        }
+        n_bad += usize::from(verified.is_err());
+        tell_verified(&model.name, verified, globals)?;
     }
     if n_bad > 0 {
         return Err(Failure::reported(Kind::Model));
     }
     Ok(())
+}
+
+/// Says whether a model is what it should be: to people, with the reason on stderr, or as an
+/// object that has the reason.
+fn tell_verified(
+    name: &str,
+    verified: Result<(), ModelError>,
+    globals: &Globals,
+) -> Result<(), Failure> {
+    let problem = verified.err().map(Failure::from);
+    if globals.json {
+        let text = problem.map(|problem| problem.to_string());
+        return print(&pretty(&json!({
+            "name": name, "verified": text.is_none(), "problem": text,
+        })));
+    }
+    match problem {
+        None => print(&format!("{name}: verified\n")),
+        Some(problem) => {
+            problem.print();
+            Ok(())
+        }
+    }
 }
 
 fn convert(input: &str, output: &Path, block: BlockType, globals: &Globals) -> Result<(), Failure> {
