@@ -69,6 +69,10 @@ mod http {
         Whole,
         /// As asked, but ends the connection after so many bytes of the body.
         CutAfter(usize),
+        /// As asked, but of the rest no more than so many bytes, as a server may.
+        Short(usize),
+        /// As asked, but the whole file is said to be longer.
+        LongerFile,
         /// The whole file whatever was asked for.
         NoRanges,
         /// A part that begins somewhere else than asked for.
@@ -112,11 +116,11 @@ mod http {
             .map_or(0, |r| r[6..r.len() - 1].parse().unwrap());
         let (mut start, mut cut) = (asked, n_whole);
         match answer {
-            Answer::CutAfter(n) => cut = n,
+            Answer::CutAfter(n) | Answer::Short(n) => cut = n,
             Answer::NoRanges => start = 0,
             Answer::WrongRange => start = asked / 2,
             Answer::OtherFile => body[n_whole - 1] ^= 1,
-            Answer::Whole | Answer::Endless | Answer::Status(_) => {}
+            Answer::Whole | Answer::LongerFile | Answer::Endless | Answer::Status(_) => {}
         }
         let mut head = match (answer, start) {
             (Answer::Status(code), _) => {
@@ -124,12 +128,19 @@ mod http {
             }
             (Answer::Endless, _) => "HTTP/1.1 200 OK\r\n".to_owned(),
             (_, 0) => format!("HTTP/1.1 200 OK\r\nContent-Length: {n_whole}\r\n"),
-            _ => format!(
-                "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\n\
-                 Content-Range: bytes {start}-{}/{n_whole}\r\n",
-                n_whole - start,
-                n_whole - 1
-            ),
+            _ => {
+                let end = match answer {
+                    Answer::Short(n) => n_whole.min(start + n),
+                    _ => n_whole,
+                };
+                let said = n_whole + usize::from(matches!(answer, Answer::LongerFile));
+                format!(
+                    "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\n\
+                     Content-Range: bytes {start}-{}/{said}\r\n",
+                    end - start,
+                    end - 1
+                )
+            }
         };
         head.push_str("Connection: close\r\n\r\n");
         let body = match answer {
@@ -233,6 +244,28 @@ mod http {
     #[test]
     fn a_server_without_ranges_sends_everything_again() {
         pull(&content()[..1000], &[Answer::NoRanges]).assert_whole();
+    }
+
+    #[test]
+    fn a_short_answer_is_followed_by_a_question_for_the_rest() {
+        let answers = [
+            Answer::Short(150_000),
+            Answer::Short(100_000),
+            Answer::Whole,
+        ];
+        let outcome = pull(&content()[..1000], &answers);
+        outcome.assert_whole();
+        let asked = |start: usize| Some(format!("bytes={start}-"));
+        assert_eq!(
+            outcome.ranges,
+            [asked(1000), asked(151_000), asked(251_000)]
+        );
+    }
+
+    #[test]
+    fn a_part_of_a_longer_file_is_refused() {
+        let outcome = pull(&content()[..1000], &[Answer::LongerFile]);
+        outcome.assert_refused("300001 bytes instead of 300000");
     }
 
     #[test]

@@ -83,7 +83,9 @@ impl Download<'_> {
         }
     }
 
-    /// Asks for what is missing and appends what comes. `Ok` means that the answer was complete.
+    /// Asks for what is missing and appends what comes. `Ok` means that the answer was complete;
+    /// a server may answer with less than was asked for (RFC 9110, section 15.3.7), and then has
+    /// to be asked for the rest.
     fn request(
         &self,
         agent: &ureq::Agent,
@@ -99,39 +101,41 @@ impl Download<'_> {
             request = request.header(header::RANGE, format!("bytes={start}-"));
         }
         let response = request.call().map_err(network)?;
-        match response.status() {
-            StatusCode::PARTIAL_CONTENT if start > 0 && starts_at(&response, start) => {}
-            // The server does not do ranges: everything comes again.
-            StatusCode::OK => start = self.empty(part)?,
-            StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PARTIAL_CONTENT => {
-                self.empty(part)?;
-                return Err(Ending::Broken(status(response.status())));
-            }
-            other => {
-                let busy = other.is_server_error()
-                    || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS]
-                        .contains(&other);
-                let ending = if busy { Ending::Broken } else { Ending::Final };
-                return Err(ending(status(other)));
-            }
-        }
         let expected = self.file.size_bytes;
-        if let Some(found) = announced_bytes(&response).map(|rest| start + rest)
-            && found != expected
-        {
+        let (whole, end) = match (response.status(), Range::of(&response)) {
+            (StatusCode::PARTIAL_CONTENT, Some(range)) if start > 0 && range.start == start => {
+                (range.whole, range.end)
+            }
+            // The server does not do ranges: everything comes again.
+            (StatusCode::OK, _) => {
+                self.empty(part)?;
+                (announced_bytes(&response), expected)
+            }
+            (code @ (StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PARTIAL_CONTENT), _) => {
+                self.empty(part)?;
+                return Err(Ending::Broken(status(code)));
+            }
+            (other, _) => return Err(refusal(other)),
+        };
+        if let Some(found) = whole.filter(|found| *found != expected) {
             return Err(Ending::Final(SourceError::Size { found, expected }));
         }
-        self.receive(response.into_body().into_reader(), part, watch)
+        self.receive(
+            response.into_body().into_reader(),
+            end.min(expected),
+            part,
+            watch,
+        )
     }
 
-    /// Appends the body to the part, never beyond the file's size.
+    /// Appends the body to the part, which should end at byte `expected` of the file: never more.
     fn receive(
         &self,
         mut body: impl Read,
+        expected: u64,
         part: &mut fs::File,
         watch: &mut Watch,
     ) -> Result<(), Ending> {
-        let expected = self.file.size_bytes;
         let mut done_bytes = self.length(part).map_err(Ending::Final)?;
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
@@ -177,19 +181,41 @@ impl Download<'_> {
     }
 }
 
-/// Whether a partial answer begins where it should (RFC 9110, section 14.4).
-fn starts_at(response: &Response<ureq::Body>, start: u64) -> bool {
-    let range = response.headers().get(header::CONTENT_RANGE);
-    range
-        .and_then(|value| {
-            value
-                .to_str()
-                .ok()?
-                .trim()
-                .strip_prefix("bytes ")?
-                .split_once('-')
-        })
-        .is_some_and(|(first, _)| first.trim().parse() == Ok(start))
+/// What a partial answer holds of the file (RFC 9110, section 14.4), at least one byte.
+struct Range {
+    start: u64,
+    end: u64,
+    /// The whole file's size, if the server knows it.
+    whole: Option<u64>,
+}
+
+impl Range {
+    fn of(response: &Response<ureq::Body>) -> Option<Range> {
+        let value = response.headers().get(header::CONTENT_RANGE)?;
+        let (range, whole) = value
+            .to_str()
+            .ok()?
+            .trim()
+            .strip_prefix("bytes ")?
+            .split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let start = first.trim().parse().ok()?;
+        let end = last.trim().parse::<u64>().ok()?.checked_add(1)?;
+        let whole = whole.trim().parse().ok();
+        (start < end).then_some(Range { start, end, whole })
+    }
+}
+
+/// An answer without the file: a busy server is worth another try.
+fn refusal(code: StatusCode) -> Ending {
+    let later = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+    let is_busy = code.is_server_error() || later.contains(&code);
+    let ending = if is_busy {
+        Ending::Broken
+    } else {
+        Ending::Final
+    };
+    ending(status(code))
 }
 
 fn announced_bytes(response: &Response<ureq::Body>) -> Option<u64> {
