@@ -1,9 +1,42 @@
 //! From named tensors of a file to packed layers, one tensor at a time, so that source and packed
 //! weights are never both resident.
 
+use std::ops::Range;
+
 use crate::format::{FormatError, WhisperFile};
-use crate::kernels::Cpu;
+use crate::kernels::{Cpu, PackedI8};
 use crate::nn::{Compute, LayerNorm, Linear, Weights};
+
+/// Numbers of a matrix that are floats at a time while it is quantised: 4 MB of them.
+const CHUNK_LEN: usize = 1 << 20;
+
+/// Rows of 8-bit integers, row-major, and one scale each: weight = `q` · `scale`.
+struct Int8Rows {
+    q: Vec<i8>,
+    scale: Vec<f32>,
+}
+
+impl Int8Rows {
+    fn with_capacity(n_rows: usize, row_len: usize) -> Int8Rows {
+        Int8Rows {
+            q: Vec::with_capacity(n_rows * row_len),
+            scale: Vec::with_capacity(n_rows),
+        }
+    }
+
+    /// Appends a row of finite floats, its largest magnitude as 127; to the bit what
+    /// [`PackedI8::new`] makes of it.
+    fn push(&mut self, row: &[f32]) {
+        let largest = row.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+        let (scale, inverse) = match largest {
+            0.0..1e-30 => (0.0, 0.0),
+            _ => (largest / 127.0, 127.0 / largest),
+        };
+        let integer = |v: &f32| (v * inverse).round_ties_even() as i8;
+        self.q.extend(row.iter().map(integer));
+        self.scale.push(scale);
+    }
+}
 
 /// Reads layers out of one file for one CPU.
 pub(super) struct Loader<'a> {
@@ -57,28 +90,89 @@ impl<'a> Loader<'a> {
         Ok(LayerNorm::new(gamma, self.floats(&format!("{name}.bias"))?))
     }
 
-    /// A matrix `[n_out, n_in]`, packed. Files that hold 8-bit rows keep them as they are.
+    /// A matrix `[n_out, n_in]`, packed.
     pub(super) fn matrix(
         &mut self,
         name: &str,
         n_out: usize,
         n_in: usize,
     ) -> Result<Weights, FormatError> {
-        if self.compute == Compute::Int8
-            && let Some((q, scale)) = self.file.read_i8(name)?
-        {
-            self.check_finite(name, &scale)?;
-            let packed = crate::kernels::PackedI8::from_i8(self.cpu, &q, &scale, n_out, n_in);
-            return Ok(Weights::I8(packed));
+        self.stack(&[name.to_owned()], n_out, n_in)
+    }
+
+    /// Several matrices of width `n_in`, one below another, packed as one of `n_out` rows.
+    fn stack(
+        &mut self,
+        names: &[String],
+        n_out: usize,
+        n_in: usize,
+    ) -> Result<Weights, FormatError> {
+        if self.compute == Compute::F32 {
+            let mut weights = Vec::with_capacity(n_out * n_in);
+            for name in names {
+                self.append_floats(name, n_in, &mut weights)?;
+            }
+            let packed = Weights::pack(self.cpu, self.compute, &weights, n_out, n_in);
+            return Ok(packed);
         }
-        self.read(name)?;
-        Ok(Weights::pack(
-            self.cpu,
-            self.compute,
-            &self.buffer,
-            n_out,
-            n_in,
-        ))
+        let mut rows = Int8Rows::with_capacity(n_out, n_in);
+        for name in names {
+            self.append_int8(name, n_in, &mut rows)?;
+        }
+        let packed = PackedI8::from_i8(self.cpu, &rows.q, &rows.scale, n_out, n_in);
+        Ok(Weights::I8(packed))
+    }
+
+    /// Appends all rows of a tensor as floats.
+    fn append_floats(
+        &mut self,
+        name: &str,
+        n_in: usize,
+        out: &mut Vec<f32>,
+    ) -> Result<(), FormatError> {
+        for rows in self.chunks(name, n_in) {
+            self.read_rows(name, rows)?;
+            out.extend_from_slice(&self.buffer);
+        }
+        Ok(())
+    }
+
+    /// Appends all rows of a tensor as 8-bit integers. Rows that the file holds as such stay as
+    /// they are; others are quantised a few at a time, so that an embedding is never in memory as
+    /// floats.
+    fn append_int8(
+        &mut self,
+        name: &str,
+        n_in: usize,
+        out: &mut Int8Rows,
+    ) -> Result<(), FormatError> {
+        if let Some((q, scale)) = self.file.read_i8(name)? {
+            self.check_finite(name, &scale)?;
+            out.q.extend_from_slice(&q);
+            out.scale.extend_from_slice(&scale);
+            return Ok(());
+        }
+        for rows in self.chunks(name, n_in) {
+            self.read_rows(name, rows)?;
+            self.buffer.chunks_exact(n_in).for_each(|row| out.push(row));
+        }
+        Ok(())
+    }
+
+    /// The rows of a tensor in chunks of about [`CHUNK_LEN`] numbers.
+    fn chunks(&self, name: &str, n_in: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let n_rows = self.file.shape(name).and_then(|s| s.first().copied());
+        let n_rows = n_rows.unwrap_or(0);
+        let step = (CHUNK_LEN / n_in).max(1);
+        (0..n_rows)
+            .step_by(step)
+            .map(move |start| start..n_rows.min(start + step))
+    }
+
+    /// Reads some rows of a tensor as floats into the buffer.
+    fn read_rows(&mut self, name: &str, rows: Range<usize>) -> Result<(), FormatError> {
+        self.file.read_rows(name, rows, &mut self.buffer)?;
+        self.check_finite(name, &self.buffer)
     }
 
     /// The linear layer `name` with its bias.
@@ -101,20 +195,21 @@ impl<'a> Loader<'a> {
         parts: &[&str],
         n_state: usize,
     ) -> Result<Linear, FormatError> {
-        let mut weights = Vec::with_capacity(parts.len() * n_state * n_state);
-        let mut bias = Vec::with_capacity(parts.len() * n_state);
+        let n_out = parts.len() * n_state;
+        let names: Vec<String> = parts
+            .iter()
+            .map(|part| format!("{prefix}.{part}.weight"))
+            .collect();
+        let weights = self.stack(&names, n_out, n_state)?;
+        let mut bias = Vec::with_capacity(n_out);
         for part in parts {
-            self.read(&format!("{prefix}.{part}.weight"))?;
-            weights.extend_from_slice(&self.buffer);
             if *part == "key" {
                 bias.resize(bias.len() + n_state, 0.0);
             } else {
                 bias.extend(self.floats(&format!("{prefix}.{part}.bias"))?);
             }
         }
-        let n_out = parts.len() * n_state;
-        let packed = Weights::pack(self.cpu, self.compute, &weights, n_out, n_state);
-        Ok(Linear::new(packed, Some(bias)))
+        Ok(Linear::new(weights, Some(bias)))
     }
 
     /// A convolution of width 3 as a linear layer over three neighbouring frames: the weights
@@ -141,5 +236,30 @@ impl<'a> Loader<'a> {
         let packed = Weights::pack(self.cpu, Compute::F32, &w, n_out, 3 * n_in);
         let bias = self.floats(&format!("{name}.bias"))?;
         Ok(Linear::new(packed, Some(bias)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_quantised_as_the_packer_does() {
+        let cpu = Cpu::detect();
+        let (n_out, n_in) = (7, 40);
+        let value = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 504.5 - 1.0;
+        let mut weights: Vec<f32> = (0..n_out * n_in).map(value).collect();
+        weights[n_in..2 * n_in].fill(0.0);
+        weights[2 * n_in..3 * n_in].fill(1e-31);
+        let mut rows = Int8Rows::with_capacity(n_out, n_in);
+        weights.chunks_exact(n_in).for_each(|row| rows.push(row));
+        let found = PackedI8::from_i8(cpu, &rows.q, &rows.scale, n_out, n_in);
+        let expected = PackedI8::new(cpu, &weights, n_out, n_in);
+        let (mut a, mut b) = (vec![f32::NAN; n_in], vec![f32::NAN; n_in]);
+        for row in 0..n_out {
+            found.dequantize_row(row, &mut a);
+            expected.dequantize_row(row, &mut b);
+            assert_eq!(a, b, "row {row}");
+        }
     }
 }
