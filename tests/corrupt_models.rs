@@ -10,10 +10,15 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use hark::error::{Classify, Kind};
 use hark::format::{FormatError, WhisperFile};
+use hark::kernels::{Cpu, Exec};
+use hark::nn::Compute;
 use hark::quant::BlockType;
+use hark::whisper::{Model, Options, Thresholds, Transcriber, WhisperError, WordTimes};
 use support::random::Random;
 use support::tiny::{Bytes, TinyWhisper, encode};
 use tempfile::TempDir;
@@ -116,7 +121,7 @@ fn spoil(good: &Bytes, random: &mut Random) -> Vec<u8> {
 }
 
 /// Opens a file and reads every tensor in it.
-fn read_all(path: &std::path::Path) -> Result<(), FormatError> {
+fn read_all(path: &Path) -> Result<(), FormatError> {
     let file = WhisperFile::open(path)?;
     let mut values = Vec::new();
     for name in file.tensor_names() {
@@ -126,8 +131,52 @@ fn read_all(path: &std::path::Path) -> Result<(), FormatError> {
     Ok(())
 }
 
+/// Loads a file that opened and transcribes a second of sound with it. What comes out may be
+/// nonsense.
+fn transcribe(path: &Path, compute: Compute) -> Result<(), WhisperError> {
+    let file = WhisperFile::open(path)?;
+    let model = Model::load(&file, Exec::new(Cpu::detect(), 1), compute)?;
+    let options = Options {
+        words: WordTimes::On,
+        thresholds: Thresholds {
+            temperatures: vec![0.0],
+            ..Thresholds::default()
+        },
+        ..Options::default()
+    };
+    let tone: Vec<f32> = (0..16_000).map(|i| (i as f32 * 0.2).sin() * 0.3).collect();
+    Transcriber::new(model, options)?.utterance(&tone);
+    Ok(())
+}
+
+/// Loads and runs a file that opened, which may be refused still, as a model and with its name.
+fn run_within_bounds(path: &Path, what: &str) -> bool {
+    let start = Instant::now();
+    let mut is_good = true;
+    for compute in [Compute::Int8, Compute::F32] {
+        match catch_unwind(AssertUnwindSafe(|| transcribe(path, compute))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let message = error.to_string();
+                assert_eq!(error.kind(), Kind::Model, "{what}: {message}");
+                let folder = path.parent().unwrap().to_str().unwrap();
+                assert!(message.contains(folder), "{what}: no file named: {message}");
+                is_good = false;
+            }
+            Err(_) => panic!("{what}: panicked when run"),
+        }
+    }
+    assert!(start.elapsed() < PATIENCE, "{what}: {:?}", start.elapsed());
+    is_good
+}
+
+/// Whether a file is accepted: it opens, loads and runs, or else is refused, within bounds.
+fn is_accepted(path: &Path, n_bytes: usize, what: &str) -> bool {
+    read_within_bounds(path, n_bytes, what) && run_within_bounds(path, what)
+}
+
 /// Reads one file within bounds of memory and time, and checks the refusal's text.
-fn read_within_bounds(path: &std::path::Path, n_bytes: usize, what: &str) -> bool {
+fn read_within_bounds(path: &Path, n_bytes: usize, what: &str) -> bool {
     let held = HELD_BYTES.get();
     PEAK_BYTES.set(held);
     let start = Instant::now();
@@ -163,7 +212,7 @@ fn check(container: &str, model: &TinyWhisper, good: &Bytes) {
     let folder = TempDir::new().unwrap();
     let path = model.save(folder.path(), "toy", &good.bytes);
     assert!(
-        read_within_bounds(&path, good.bytes.len(), container),
+        is_accepted(&path, good.bytes.len(), container),
         "{container}: unspoilt"
     );
     let mut random = Random::new(container.len() as u64);
@@ -172,7 +221,7 @@ fn check(container: &str, model: &TinyWhisper, good: &Bytes) {
         let bytes = spoil(good, &mut random);
         std::fs::write(&path, &bytes).unwrap();
         let what = format!("{container}, variant {variant}");
-        n_refused += usize::from(!read_within_bounds(&path, bytes.len(), &what));
+        n_refused += usize::from(!is_accepted(&path, bytes.len(), &what));
     }
     // A flipped weight cannot be told from a good one; damage to the sizes must be.
     assert!(
@@ -238,13 +287,14 @@ fn damaged_files_beside_a_model_are_refused() {
         serde_json::to_string(&vocabulary_map(&model)).unwrap()
     );
     std::fs::write(folder.path().join("tokenizer.json"), &tokenizer).unwrap();
-    assert!(read_within_bounds(&path, good.bytes.len(), "unspoilt"));
     let mut random = Random::new(7);
     for name in ["tokenizer.json", "vocabulary.txt", "config.json"] {
         let beside = folder.path().join(name);
+        assert!(is_accepted(&path, good.bytes.len(), "unspoilt"));
         let bytes = std::fs::read(&beside).unwrap();
         let fields = vec![0];
         let whole = Bytes { bytes, fields };
+        let mut n_refused = 0;
         for variant in 0..N_VARIANTS / 4 {
             // Short files cannot lose a long piece.
             let spoilt = match whole.bytes.len() {
@@ -252,13 +302,19 @@ fn damaged_files_beside_a_model_are_refused() {
                 _ => spoil(&whole, &mut random),
             };
             std::fs::write(&beside, spoilt).unwrap();
-            read_within_bounds(
-                &path,
-                good.bytes.len(),
-                &format!("{name}, variant {variant}"),
-            );
+            let what = format!("{name}, variant {variant}");
+            n_refused += usize::from(!is_accepted(&path, good.bytes.len(), &what));
         }
-        std::fs::remove_file(&beside).unwrap();
+        // A word that became another word cannot be told from a good one.
+        assert!(
+            n_refused > N_VARIANTS / 8,
+            "{name}: only {n_refused} refused"
+        );
+        // The first of the vocabularies is the one that is read.
+        match name {
+            "tokenizer.json" => std::fs::remove_file(&beside).unwrap(),
+            _ => std::fs::write(&beside, &whole.bytes).unwrap(),
+        }
     }
 }
 
@@ -267,4 +323,42 @@ fn vocabulary_map(model: &TinyWhisper) -> std::collections::BTreeMap<String, usi
     let text = model.vocabulary_txt();
     let tokens = text.lines().map(str::to_owned).enumerate();
     tokens.map(|(id, token)| (token, id)).collect()
+}
+
+/// A weight that is no number, in a file that is sound otherwise.
+#[test]
+fn weights_that_are_no_numbers_are_refused() {
+    let folder = TempDir::new().unwrap();
+    for (name, value) in [
+        ("decoder.token_embedding.weight", f32::NAN),
+        ("decoder.blocks.1.cross_attn.key.weight", f32::INFINITY),
+        ("encoder.conv2.weight", f32::NEG_INFINITY),
+        ("encoder.ln_post.bias", f32::NAN),
+    ] {
+        let mut model = TinyWhisper::new(64, 8);
+        *model.tensor_mut(name).values.last_mut().unwrap() = value;
+        let path = model.save(folder.path(), "toy", &model.ggml_f32().bytes);
+        for compute in [Compute::Int8, Compute::F32] {
+            let error = transcribe(&path, compute).unwrap_err();
+            assert_eq!(error.kind(), Kind::Model);
+            let message = error.to_string();
+            assert!(message.contains(name), "{message}");
+            assert!(message.contains("hark models verify"), "{message}");
+        }
+    }
+    let model = TinyWhisper::new(64, 9);
+    let scales = |name: &str, shape: &[usize], values: &[f32]| {
+        if !name.ends_with("self_attention/linear_0/weight") {
+            return (0, encode(BlockType::F32, values), None);
+        }
+        (1, vec![1; values.len()], Some(vec![f32::NAN; shape[0]]))
+    };
+    let path = model.save(folder.path(), "toy", &model.ctranslate2(scales).bytes);
+    for compute in [Compute::Int8, Compute::F32] {
+        let error = transcribe(&path, compute).unwrap_err();
+        assert!(matches!(
+            error,
+            WhisperError::Format(FormatError::NotFinite { .. })
+        ));
+    }
 }
