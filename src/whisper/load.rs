@@ -1,5 +1,5 @@
-//! From named tensors of a file to packed layers, one tensor at a time, so that source and packed
-//! weights are never both resident.
+//! From named tensors of a file to packed layers, one layer at a time: beside the packed weights no
+//! more than one layer's source is resident, as 8-bit integers if they are to be packed as such.
 
 use std::ops::Range;
 
