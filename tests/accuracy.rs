@@ -1,9 +1,8 @@
-//! Word error rate against what people really said, with Whisper's English normaliser.
+//! Word error rate against what people really said.
 //!
 //! The shipped recordings are scored always, and the scores are left in `target/tmp/accuracy.tsv`,
 //! for whoever must know that it happened. A larger set, a folder with a `manifest.tsv` of the
-//! same columns, takes minutes and is asked for: `HARK_DEV_DATA=FOLDER cargo test --release --test
-//! accuracy -- --ignored --nocapture`.
+//! same columns, is scored where it is there: named by `HARK_DEV_DATA`, or beside the checkout.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,7 +17,7 @@ use hark::format::WhisperFile;
 use hark::kernels::{Cpu, Exec};
 use hark::nn::Compute;
 use hark::text::WordErrors;
-use hark::whisper::{Model, Options, Transcriber};
+use hark::whisper::{Model, Options, Transcriber, Window};
 use support::{model, root};
 
 /// A recording and what is said in it.
@@ -58,8 +57,9 @@ fn load(path: &Path, compute: Compute) -> Arc<Model> {
 }
 
 /// Edits and words of all clips together.
-fn score(model: &Arc<Model>, clips: &[Clip]) -> WordErrors {
+fn score(model: &Arc<Model>, clips: &[Clip], window: Window) -> WordErrors {
     let options = Options {
+        window,
         language: Some("en".to_owned()),
         ..Options::default()
     };
@@ -103,7 +103,7 @@ fn shipped_recordings() {
         let Some(path) = model(name) else { continue };
         for compute in [Compute::F32, Compute::Int8] {
             let model = load(&path, compute);
-            let errors = score(&model, &clips);
+            let errors = score(&model, &clips, Window::Short);
             assert!(errors.n_reference > 100);
             table += &format!(
                 "shipped\t{name}\t{}\t{}\t{}\t{}\n",
@@ -118,17 +118,19 @@ fn shipped_recordings() {
     fs::write(scores, table).unwrap();
 }
 
-/// Percent of words wrong that faster-whisper 1.2.1 (greedy, no fallback) makes of the dictation
-/// clips in float32 and int8, and what we may make more than that.
-const LIMITS: [(&str, Compute, f64); 4] = [
-    ("tiny.en", Compute::F32, 7.98 + 0.3),
-    ("tiny.en", Compute::Int8, 7.90 + 0.5),
-    ("base", Compute::F32, 7.32 + 0.3),
-    ("base", Compute::Int8, 7.98 + 0.5),
+/// What we may make more errors than faster-whisper 1.2.1 (greedy, no fallback) on the same clips
+/// with the same arithmetic, in percent of words. Its texts were scored as ours are, by
+/// [`WordErrors`], which forgives a little more than Whisper's own normaliser (its README figures,
+/// 7.98 and 7.90 for tiny.en, 7.32 and 7.98 for base, are 0.2 higher).
+const LIMITS: [(&str, Compute, Window, f64); 4] = [
+    ("tiny.en", Compute::F32, Window::Full, 7.76 + 0.3),
+    ("tiny.en", Compute::Int8, Window::Short, 7.70 + 0.5),
+    ("base", Compute::F32, Window::Full, 7.10 + 0.3),
+    ("base", Compute::Int8, Window::Short, 7.75 + 0.5),
 ];
 
+/// The recordings of a folder beside the checkout, or of `HARK_DEV_DATA`.
 #[test]
-#[ignore = "takes minutes: needs a folder with recordings in HARK_DEV_DATA"]
 fn development_recordings() {
     let folder = match std::env::var_os("HARK_DEV_DATA") {
         Some(folder) => PathBuf::from(folder),
@@ -141,10 +143,13 @@ fn development_recordings() {
         );
         return;
     }
+    if !support::keeps_up() {
+        return;
+    }
     let clips = clips(&folder, &["dictation"]);
-    for (name, compute, limit_percent) in LIMITS {
+    for (name, compute, window, limit_percent) in LIMITS {
         let Some(path) = model(name) else { continue };
-        let errors = score(&load(&path, compute), &clips);
+        let errors = score(&load(&path, compute), &clips, window);
         let percent = 100.0 * errors.rate();
         assert!(
             percent <= limit_percent,
