@@ -9,13 +9,13 @@
 //! take one query at a time. The way depends on the types only, never on the number of queries,
 //! so that the result of a query does not either.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use half::f16;
 
-use super::exec::Parts;
 use super::table::{Table, TileF32, Tiles};
-use super::{Exec, SPLIT_ELEMENTS, portable};
+use super::{Exec, portable};
 
 /// Keys of one step of the online softmax in the tiled way.
 const KEY_BLOCK: usize = 128;
@@ -28,7 +28,7 @@ const WIDE_BLOCK: usize = 64;
 const MAX_D_HEAD: usize = 128;
 
 /// The most lanes a tile of queries has.
-const MAX_LANES: usize = 64;
+pub(super) const MAX_LANES: usize = 32;
 
 /// Queries that share a block of keys on the one-by-one way.
 const QUERY_GROUP: usize = 8;
@@ -145,20 +145,24 @@ unsafe impl<T: KvElem> Sync for AttentionJob<'_, T> {}
 
 impl<T: KvElem> Attention<'_, T> {
     /// Panics if the shapes do not fit.
+    ///
+    /// The products are checked: one that wrapped around would let pointers leave the slices.
     fn check(&self) {
         assert!(
             self.d_head.is_multiple_of(8) && (8..=MAX_D_HEAD).contains(&self.d_head),
             "d_head"
         );
+        let n_state = self.n_head.checked_mul(self.d_head);
+        let n_state = n_state.expect("n_head * d_head is a number");
         assert_eq!(
-            self.q.len(),
-            self.n_q * self.n_state(),
+            Some(self.q.len()),
+            self.n_q.checked_mul(n_state),
             "q is not [n_q, n_head * d_head]"
         );
         for part in self.parts {
-            let n = self.n_head * part.capacity * self.d_head;
+            let n = n_state.checked_mul(part.capacity);
             assert!(
-                part.k.len() >= n && part.v.len() >= n,
+                n.is_some_and(|n| part.k.len() >= n && part.v.len() >= n),
                 "keys or values are too few"
             );
             assert!(part.range.start <= part.range.end && part.range.end <= part.capacity);
@@ -335,19 +339,54 @@ fn blocks<'a, T: KvElem>(
     })
 }
 
+/// Scratch on the stack of which only the part that is used costs anything.
+pub(super) struct Scratch<T, const N: usize>(MaybeUninit<[T; N]>);
+
+impl<T: Copy + Default, const N: usize> Scratch<T, N> {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Scratch(MaybeUninit::uninit())
+    }
+
+    /// The first `n` numbers, zeroed.
+    #[inline(always)]
+    pub(super) fn zeroed(&mut self, n: usize) -> &mut [T] {
+        assert!(n <= N, "the scratch is too small");
+        let first = self.0.as_mut_ptr().cast::<T>();
+        for i in 0..n {
+            // SAFETY: inside the array.
+            unsafe { first.add(i).write(T::default()) };
+        }
+        // SAFETY: written above.
+        unsafe { std::slice::from_raw_parts_mut(first, n) }
+    }
+
+    /// The first `n` numbers after `write` has written them.
+    ///
+    /// # Safety
+    /// `write` initialises n numbers.
+    #[inline(always)]
+    pub(super) unsafe fn written(&mut self, n: usize, write: impl FnOnce(*mut T)) -> &mut [T] {
+        assert!(n <= N, "the scratch is too small");
+        let first = self.0.as_mut_ptr().cast::<T>();
+        write(first);
+        // SAFETY: the caller's word.
+        unsafe { std::slice::from_raw_parts_mut(first, n) }
+    }
+}
+
 /// One query per lane: scores `[key][lane]`, result `[d_head][lane]`; both products are register
 /// tiles whose panel holds the queries or the probabilities.
 #[inline(always)]
 unsafe fn tiled<L: Tiles, T: KvElem>(job: &AttentionJob<T>, head: usize, queries: Range<usize>) {
+    const { assert!(L::F32_COLUMNS <= MAX_LANES) };
     let (d, lanes) = (job.a.d_head, L::F32_COLUMNS);
-    let mut q = [0.0_f32; MAX_D_HEAD * MAX_LANES];
-    let mut scores = [0.0_f32; KEY_BLOCK * MAX_LANES];
-    let mut product = [0.0_f32; MAX_D_HEAD * MAX_LANES];
-    let mut sum = [0.0_f32; MAX_D_HEAD * MAX_LANES];
-    let mut state = Lanes {
-        max: [f32::MIN; MAX_LANES],
-        total: [0.0; MAX_LANES],
-    };
+    let mut q = Scratch::<f32, { MAX_D_HEAD * MAX_LANES }>::new();
+    let mut scores = Scratch::<f32, { KEY_BLOCK * MAX_LANES }>::new();
+    let mut product = Scratch::<f32, { MAX_D_HEAD * MAX_LANES }>::new();
+    let mut sum = Scratch::<f32, { MAX_D_HEAD * MAX_LANES }>::new();
+    let (q, sum) = (q.zeroed(d * lanes), sum.zeroed(d * lanes));
+    let mut state = Lanes::new();
     let mut correction = [0.0_f32; MAX_LANES];
     let scale = job.a.scale * std::f32::consts::LOG2_E;
     for (lane, query) in queries.clone().enumerate() {
@@ -355,42 +394,39 @@ unsafe fn tiled<L: Tiles, T: KvElem>(job: &AttentionJob<T>, head: usize, queries
             q[k * lanes + lane] = value * scale;
         }
     }
-    let mut unused = [0.0; 0];
     for (_, k, v) in blocks(job.a, head, KEY_BLOCK) {
         // SAFETY: the caller vouches for the level; f32 needs no scratch.
-        let (k, v) = unsafe { (T::widen::<L>(k, &mut unused), T::widen::<L>(v, &mut [])) };
+        let (k, v) = unsafe { (T::widen::<L>(k, &mut []), T::widen::<L>(v, &mut [])) };
         let n = k.len() / d;
-        // SAFETY: the arrays hold KEY_BLOCK or MAX_D_HEAD rows of the lanes.
-        unsafe {
-            let keys = TileF32 {
-                a: k.as_ptr(),
-                row_stride: d,
-                k_stride: 1,
-                m: n,
-                b: q.as_ptr(),
-                k: d,
-                acc: scores.as_mut_ptr(),
-            };
-            tiles::<L>(keys);
-            state.step::<L>(&mut scores[..n * lanes], &mut correction[..lanes]);
-            let values = TileF32 {
-                a: v.as_ptr(),
-                row_stride: 1,
-                k_stride: d,
-                m: d,
-                b: scores.as_ptr(),
-                k: n,
-                acc: product.as_mut_ptr(),
-            };
-            tiles::<L>(values);
-        }
-        for (sum, product) in sum[..d * lanes]
-            .chunks_exact_mut(lanes)
-            .zip(product.chunks_exact(lanes))
-        {
-            for i in 0..lanes {
-                sum[i] = L::madd(sum[i], correction[i], product[i]);
-            }
+        let keys = TileF32 {
+            a: k.as_ptr(),
+            row_stride: d,
+            k_stride: 1,
+            m: n,
+            b: q.as_ptr(),
+            k: d,
+            acc: std::ptr::null_mut(),
+        };
+        // SAFETY: there are n keys, and the tiles write n rows of the lanes.
+        let scores =
+            unsafe { scores.written(n * lanes, |acc| tiles::<L>(TileF32 { acc, ..keys })) };
+        state.step::<L>(scores, &mut correction[..lanes]);
+        let values = TileF32 {
+            a: v.as_ptr(),
+            row_stride: 1,
+            k_stride: d,
+            m: d,
+            b: scores.as_ptr(),
+            k: n,
+            acc: std::ptr::null_mut(),
+        };
+        // SAFETY: there are n values, and the tiles write d rows of the lanes.
+        let product =
+            unsafe { product.written(d * lanes, |acc| tiles::<L>(TileF32 { acc, ..values })) };
+        let rows = sum.chunks_exact_mut(lanes);
+        for (sum, product) in rows.zip(product.chunks_exact(lanes)) {
+            // SAFETY: the caller vouches for the level.
+            unsafe { L::rescale(sum, &correction[..lanes], product) };
         }
     }
     for (lane, query) in queries.enumerate() {
@@ -405,7 +441,7 @@ unsafe fn tiled<L: Tiles, T: KvElem>(job: &AttentionJob<T>, head: usize, queries
 
 /// 1 / x, or 0 where nothing was added up.
 #[inline(always)]
-fn inverse(total: f32) -> f32 {
+pub(super) fn inverse(total: f32) -> f32 {
     if total == 0.0 { 0.0 } else { 1.0 / total }
 }
 
@@ -435,6 +471,13 @@ struct Lanes {
 }
 
 impl Lanes {
+    fn new() -> Self {
+        Lanes {
+            max: [f32::MIN; MAX_LANES],
+            total: [0.0; MAX_LANES],
+        }
+    }
+
     /// Turns a block of scores (base 2) `[key][lane]` into numerators, and says by what all
     /// earlier sums have to be multiplied.
     #[inline(always)]
@@ -470,10 +513,14 @@ unsafe fn one_by_one<L: Tiles, T: KvElem>(
 ) {
     let d = job.a.d_head;
     let scale = job.a.scale * std::f32::consts::LOG2_E;
-    let mut k_scratch = [0.0_f32; WIDE_BLOCK * MAX_D_HEAD];
-    let mut v_scratch = [0.0_f32; WIDE_BLOCK * MAX_D_HEAD];
+    let mut k_scratch = Scratch::<f32, { WIDE_BLOCK * MAX_D_HEAD }>::new();
+    let mut v_scratch = Scratch::<f32, { WIDE_BLOCK * MAX_D_HEAD }>::new();
+    let n_scratch = WIDE_BLOCK.min(job.a.n_keys()) * d;
+    let k_scratch = k_scratch.zeroed(n_scratch);
+    let v_scratch = v_scratch.zeroed(n_scratch);
     let mut scores = [0.0_f32; WIDE_BLOCK];
-    let mut sum = [0.0_f32; QUERY_GROUP * MAX_D_HEAD];
+    let mut sum = Scratch::<f32, { QUERY_GROUP * MAX_D_HEAD }>::new();
+    let sum = sum.zeroed(queries.len() * d);
     let mut max = [f32::MIN; QUERY_GROUP];
     let mut total = [0.0_f32; QUERY_GROUP];
     for (n_before, k, v) in blocks(job.a, head, WIDE_BLOCK) {
@@ -481,12 +528,7 @@ unsafe fn one_by_one<L: Tiles, T: KvElem>(
             break;
         }
         // SAFETY: the caller vouches for the level.
-        let (k, v) = unsafe {
-            (
-                T::widen::<L>(k, &mut k_scratch),
-                T::widen::<L>(v, &mut v_scratch),
-            )
-        };
+        let (k, v) = unsafe { (T::widen::<L>(k, k_scratch), T::widen::<L>(v, v_scratch)) };
         for (i, query) in queries.clone().enumerate() {
             let n = (k.len() / d).min(job.a.n_visible(query).saturating_sub(n_before));
             if n == 0 {
@@ -505,7 +547,7 @@ unsafe fn one_by_one<L: Tiles, T: KvElem>(
                 *score = portable::exp2::<L>(*score - largest);
                 total[i] += *score;
             }
-            let sum = &mut sum[i * MAX_D_HEAD..][..d];
+            let sum = &mut sum[i * d..][..d];
             sum.iter_mut().for_each(|sum| *sum *= correction);
             // SAFETY: the caller vouches for the level.
             unsafe { L::weigh(scores, &v[..n * d], sum) };
@@ -515,67 +557,8 @@ unsafe fn one_by_one<L: Tiles, T: KvElem>(
         let inverse = inverse(total[i]);
         // SAFETY: the query belongs to this task.
         let out = unsafe { job.out(head, query) };
-        for (out, &sum) in out.iter_mut().zip(&sum[i * MAX_D_HEAD..]) {
+        for (out, &sum) in out.iter_mut().zip(&sum[i * d..]) {
             *out = sum * inverse;
         }
     }
-}
-
-/// The arguments of [`kv_store`].
-#[derive(Clone, Copy, Debug)]
-pub struct KvStore<'a> {
-    /// Rows `[n, row_stride]` as a linear layer leaves them.
-    pub x: &'a [f32],
-    /// Length of a row.
-    pub row_stride: usize,
-    /// Where in a row the heads begin.
-    pub offset: usize,
-    /// Number of heads.
-    pub n_head: usize,
-    /// Length of a head.
-    pub d_head: usize,
-    /// Positions that the cache has room for.
-    pub capacity: usize,
-    /// The position of the first row.
-    pub at: usize,
-}
-
-/// Scatters rows into a cache `[n_head][capacity][d_head]`.
-pub fn kv_store<T: KvElem>(exec: &Exec, args: &KvStore, dst: &mut [T]) {
-    let &KvStore {
-        x,
-        row_stride,
-        offset,
-        n_head,
-        d_head,
-        capacity,
-        at,
-    } = args;
-    assert!(
-        row_stride > 0 && x.len().is_multiple_of(row_stride),
-        "x is not [n, row_stride]"
-    );
-    assert!(
-        offset + n_head * d_head <= row_stride,
-        "the heads leave the row"
-    );
-    assert!(
-        dst.len() >= n_head * capacity * d_head,
-        "the cache is too small"
-    );
-    assert!(at + x.len() / row_stride <= capacity, "the cache is full");
-    let table = exec.cpu().table();
-    let cache = Parts::new(dst);
-    let min_heads = SPLIT_ELEMENTS / (d_head * (x.len() / row_stride)).max(1);
-    exec.for_each_chunk(n_head, min_heads, |heads| {
-        for head in heads {
-            let head_len = capacity * d_head;
-            // SAFETY: every head is in one chunk.
-            let dst = unsafe { cache.part(head * head_len..(head + 1) * head_len) };
-            let dst = dst[at * d_head..].chunks_exact_mut(d_head);
-            for (row, dst) in x.chunks_exact(row_stride).zip(dst) {
-                T::store(table, &row[offset + head * d_head..][..d_head], dst);
-            }
-        }
-    });
 }

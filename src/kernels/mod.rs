@@ -15,6 +15,7 @@
 mod attention;
 mod epilogue;
 mod exec;
+mod kv_store;
 mod level;
 mod matmul;
 #[cfg(target_arch = "aarch64")]
@@ -31,11 +32,10 @@ mod tests;
 
 use half::f16;
 
-pub use attention::{
-    Attention, KvElem, KvPart, KvStore, Mask, attention, attention_probs, kv_store,
-};
+pub use attention::{Attention, KvElem, KvPart, Mask, attention, attention_probs};
 pub use epilogue::{Activation, Epilogue, Store};
 pub use exec::Exec;
+pub use kv_store::{KvStore, kv_store};
 pub use level::{Cpu, Level, LevelError, SIMD_VARIABLE};
 pub use matmul::{matmul_f32, matmul_f32_rows, matmul_i8, matmul_i8_rows};
 pub use packed::{PackedF32, PackedI8, QuantizedRows};

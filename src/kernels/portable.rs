@@ -207,6 +207,14 @@ pub(super) fn weigh<A: Arith>(p: &[f32], values: &[f32], sum: &mut [f32]) {
     }
 }
 
+/// `sum = sum · factors + product`, slices of equal length.
+#[inline(always)]
+pub(super) fn rescale<A: Arith>(sum: &mut [f32], factors: &[f32], product: &[f32]) {
+    for (sum, (&factor, &product)) in sum.iter_mut().zip(factors.iter().zip(product)) {
+        *sum = A::madd(*sum, factor, product);
+    }
+}
+
 /// The largest element; `f32::MIN` if there is none above it, and for NaN.
 #[inline(always)]
 pub(super) fn max(x: &[f32]) -> f32 {

@@ -114,6 +114,15 @@ pub(super) trait Tiles: Arith + Sized {
         portable::weigh::<Self>(p, values, sum);
     }
 
+    /// `sum = sum · factors + product`; slices as long as an f32 tile has columns.
+    ///
+    /// # Safety
+    /// The CPU runs this level.
+    #[inline(always)]
+    unsafe fn rescale(sum: &mut [f32], factors: &[f32], product: &[f32]) {
+        portable::rescale::<Self>(sum, factors, product);
+    }
+
     /// Converts; slices of equal length.
     ///
     /// # Safety

@@ -146,6 +146,12 @@ impl Tiles for Amx {
     }
 
     #[inline(always)]
+    unsafe fn rescale(sum: &mut [f32], factors: &[f32], product: &[f32]) {
+        // SAFETY: passed on.
+        unsafe { Avx512Vnni::rescale(sum, factors, product) }
+    }
+
+    #[inline(always)]
     unsafe fn from_f16(x: &[f16], out: &mut [f32]) {
         // SAFETY: passed on.
         unsafe { Avx512Vnni::from_f16(x, out) }

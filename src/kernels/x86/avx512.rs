@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::avx512_rows::{dequantize, dots, weigh};
+use super::avx512_rows::{dequantize, dots, rescale, weigh};
 use crate::kernels::packed::{I8Layout, RowFormat};
 use crate::kernels::portable::Arith;
 use crate::kernels::table::{TileF32, TileI8, Tiles};
@@ -35,7 +35,8 @@ macro_rules! with_rows {
             9 => $tile::<9>($argument),
             10 => $tile::<10>($argument),
             11 => $tile::<11>($argument),
-            _ => $tile::<12>($argument),
+            12 => $tile::<12>($argument),
+            m => unreachable!("a tile of {m} rows"),
         }
     };
 }
@@ -93,6 +94,12 @@ impl Tiles for Avx512 {
     unsafe fn weigh(p: &[f32], values: &[f32], sum: &mut [f32]) {
         // SAFETY: passed on.
         unsafe { weigh(p, values, sum) }
+    }
+
+    #[inline(always)]
+    unsafe fn rescale(sum: &mut [f32], factors: &[f32], product: &[f32]) {
+        // SAFETY: passed on.
+        unsafe { rescale(sum, factors, product) }
     }
 
     #[inline(always)]

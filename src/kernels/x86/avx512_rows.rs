@@ -30,6 +30,28 @@ avx512! {
 }
 
 avx512! {
+    /// By hand, because the compiler vectorises the plain loop across rows instead, with gathers
+    /// and scatters.
+    ///
+    /// # Safety
+    /// None beyond the level.
+    #[inline]
+    pub(super) unsafe fn rescale(sum: &mut [f32], factors: &[f32], product: &[f32]) {
+        assert_eq!(sum.len() % 16, 0);
+        let terms = factors.as_chunks::<16>().0.iter().zip(product.as_chunks::<16>().0);
+        for (sum, (factors, product)) in sum.as_chunks_mut::<16>().0.iter_mut().zip(terms) {
+            // SAFETY: sixteen numbers each.
+            unsafe {
+                let factors = _mm512_loadu_ps(factors.as_ptr());
+                let product = _mm512_loadu_ps(product.as_ptr());
+                let scaled = _mm512_fmadd_ps(_mm512_loadu_ps(sum.as_ptr()), factors, product);
+                _mm512_storeu_ps(sum.as_mut_ptr(), scaled);
+            }
+        }
+    }
+}
+
+avx512! {
     /// Sixteen keys at a time, so that their sums are added up together.
     ///
     /// # Safety

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::avx512_rows::{dequantize, dots, weigh};
+use super::avx512_rows::{dequantize, dots, rescale, weigh};
 use super::avx512_tiles::{
     COLUMNS, PREFETCH_BYTES, ROWS, from_f16, row_pointers, store_i32, tile_f32, to_f16, with_rows,
 };
@@ -68,6 +68,12 @@ impl Tiles for Avx512Vnni {
     unsafe fn weigh(p: &[f32], values: &[f32], sum: &mut [f32]) {
         // SAFETY: passed on.
         unsafe { weigh(p, values, sum) }
+    }
+
+    #[inline(always)]
+    unsafe fn rescale(sum: &mut [f32], factors: &[f32], product: &[f32]) {
+        // SAFETY: passed on.
+        unsafe { rescale(sum, factors, product) }
     }
 
     #[inline(always)]
