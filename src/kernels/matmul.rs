@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::epilogue::{Epilogue, Frame};
-use super::packed::ROW_ALIGN;
+use super::packed::{K_ALIGN, ROW_ALIGN};
 use super::table::{MAX_TILE, TileF32, TileI8, Tiles};
 use super::{Exec, PackedF32, PackedI8, QuantizedRows};
 
@@ -135,6 +135,7 @@ pub fn matmul_i8_rows(
 /// same block.
 #[inline(always)]
 pub(super) unsafe fn block_f32<L: Tiles>(job: &F32Job, rows: Range<usize>, panels: Range<usize>) {
+    const { assert!(L::F32_ROWS * L::F32_COLUMNS <= MAX_TILE) };
     let mut acc = [0.0_f32; MAX_TILE];
     for panel in panels {
         let b = &job.panels[panel * job.n_in * L::F32_COLUMNS..][..job.n_in * L::F32_COLUMNS];
@@ -167,6 +168,16 @@ pub(super) unsafe fn block_f32<L: Tiles>(job: &F32Job, rows: Range<usize>, panel
 /// As for [`block_f32`].
 #[inline(always)]
 pub(super) unsafe fn block_i8<L: Tiles>(job: &I8Job, rows: Range<usize>, panels: Range<usize>) {
+    const {
+        assert!(L::I8.rows * L::I8.columns <= MAX_TILE);
+        assert!(K_ALIGN.is_multiple_of(L::I8.group));
+        assert!(ROW_ALIGN.is_multiple_of(L::I8.rows) || L::I8.rows < 16);
+    };
+    // A tile may read rows up to the next multiple of its height.
+    assert!(
+        rows.start.is_multiple_of(L::I8.rows),
+        "a block begins with a tile"
+    );
     let mut acc = [0_i32; MAX_TILE];
     let mut sums = [0.0_f32; MAX_TILE];
     let columns = L::I8.columns;

@@ -11,7 +11,7 @@ use super::table::Tiles;
 use super::{Cpu, Exec, Level, SPLIT_ELEMENTS};
 
 /// int8 rows are padded with zeros to a multiple of this.
-const K_ALIGN: usize = 64;
+pub(super) const K_ALIGN: usize = 64;
 
 /// Buffers of int8 rows have room for a multiple of so many rows, so that a tile may read further
 /// than the last.

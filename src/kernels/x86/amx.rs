@@ -25,8 +25,11 @@ const MIN_ROWS: usize = 5;
 /// Whether the CPU has AMX with 8-bit and bf16 products and the system lets this process use it.
 pub(super) fn is_available() -> bool {
     const BF16_TILE_INT8: u32 = 1 << 22 | 1 << 24 | 1 << 25;
-    let has_leaf = __cpuid_count(0, 0).eax >= 7;
-    has_leaf && __cpuid_count(7, 0).edx & BF16_TILE_INT8 == BF16_TILE_INT8 && is_permitted()
+    // Newer compilers call it safe, the oldest that we build with does not.
+    #[allow(unused_unsafe)]
+    // SAFETY: every x86-64 has the instruction.
+    let (leaves, features) = unsafe { (__cpuid_count(0, 0).eax, __cpuid_count(7, 0).edx) };
+    leaves >= 7 && features & BF16_TILE_INT8 == BF16_TILE_INT8 && is_permitted()
 }
 
 /// Asks Linux for the tile registers, whose state it keeps only for those who ask.
@@ -122,7 +125,8 @@ impl Tiles for Amx {
             match tile.m {
                 0..MIN_ROWS => Avx512Vnni::tile_i8(tile),
                 MIN_ROWS..=16 => tile_16(tile),
-                _ => tile_32(tile),
+                17..=32 => tile_32(tile),
+                m => unreachable!("a tile of {m} rows"),
             }
         }
     }
