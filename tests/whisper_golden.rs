@@ -14,7 +14,7 @@ use hark::format::WhisperFile;
 use hark::kernels::{Cpu, Exec};
 use hark::nn::Compute;
 use hark::text::WordErrors;
-use hark::whisper::{Audio, EncoderState, Model, Options, Stage, Transcriber, Window, WordTimes};
+use hark::whisper::{Audio, Model, Options, Stage, Transcriber, Window, WordTimes};
 
 #[derive(serde::Deserialize)]
 struct Golden {
@@ -85,7 +85,7 @@ fn check_stages(name: &str, compute: Compute, tolerance: f32, logit_tolerance: f
     };
     let (model, golden, d) = (&case.model, &case.golden, case.model.dims().n_audio_state);
     let exec = model.exec();
-    let mut state = EncoderState::new(model.dims());
+    let mut state = model.encoder().new_state();
     let mut seen = 0;
     let mut check = |stage: usize, x: &[f32]| {
         let (apart, size) = compare(golden, stage, x, d);
@@ -238,7 +238,7 @@ fn batches_and_rollback_equal_single_steps() {
         return;
     };
     let (model, exec) = (&case.model, case.model.exec());
-    let mut state = EncoderState::new(model.dims());
+    let mut state = model.encoder().new_state();
     let mut go_on = |_: Stage<'_>| ControlFlow::Continue(());
     let whole = (model.encoder()).forward(exec, &mel(&case), None, &mut state, &mut go_on);
     assert!(whole.is_continue());

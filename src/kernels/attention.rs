@@ -5,17 +5,18 @@
 //! is on the stack.
 //!
 //! Two ways through: f32 keys without mask (an encoder: many queries) take a tile of queries at a
-//! time, one query per vector lane; f16 keys or a causal mask (a decoder's caches: few queries)
-//! take one query at a time. The way depends on the types only, never on the number of queries,
+//! time, one query per vector lane, and so do bf16 keys (see `attention_bf16`); f16 keys or a
+//! causal mask (a decoder's caches: few queries) take one query at a time. The way depends on the types only, never on the number of queries,
 //! so that the result of a query does not either.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use half::f16;
+use half::{bf16, f16};
 
+use super::attention_bf16;
 use super::table::{Table, TileF32, Tiles};
-use super::{Exec, portable};
+use super::{Cpu, Exec, portable};
 
 /// Keys of one step of the online softmax in the tiled way.
 const KEY_BLOCK: usize = 128;
@@ -25,7 +26,7 @@ const KEY_BLOCK: usize = 128;
 const WIDE_BLOCK: usize = 64;
 
 /// The largest head.
-const MAX_D_HEAD: usize = 128;
+pub(super) const MAX_D_HEAD: usize = 128;
 
 /// The most lanes a tile of queries has.
 pub(super) const MAX_LANES: usize = 32;
@@ -33,47 +34,99 @@ pub(super) const MAX_LANES: usize = 32;
 /// Queries that share a block of keys on the one-by-one way.
 const QUERY_GROUP: usize = 8;
 
-/// What keys and values may be stored as: `f32` or `half::f16`.
+/// What keys and values may be stored as: `f32`, `half::f16` or `half::bf16`. In bf16 values lie
+/// transposed, and the room for positions and d_head are multiples of 32.
 pub trait KvElem: sealed::Elem {}
 impl KvElem for f32 {}
 impl KvElem for f16 {}
+impl KvElem for bf16 {}
 
 /// Nobody else can name this trait, so what it mentions may be private.
 #[allow(private_interfaces, private_bounds)]
-mod sealed {
-    use super::{AttentionJob, Table, Tiles};
-    use half::f16;
+pub(super) mod sealed {
+    use std::ops::Range;
 
-    pub trait Elem: Copy + Send + Sync + 'static {
-        const TILED: bool;
+    use super::{AttentionJob, Mask, QUERY_GROUP, Table, Tiles, attention_bf16};
+    use half::{bf16, f16};
+
+    pub trait Elem: Copy + Default + Send + Sync + 'static {
+        /// Whether values lie `[n_head][d_head][capacity]`, and what capacity and d_head are
+        /// multiples of.
+        const TRANSPOSED_VALUES: bool = false;
+        const ALIGN: usize = 1;
+        /// Queries of one task.
+        fn task_queries(table: &'static Table, mask: Mask) -> usize;
         fn entry(table: &'static Table) -> unsafe fn(&AttentionJob<Self>, usize)
         where
             Self: super::KvElem;
         /// # Safety
-        /// The CPU runs level L.
-        unsafe fn widen<'a, L: Tiles>(x: &'a [Self], scratch: &'a mut [f32]) -> &'a [f32];
+        /// As for [`super::task`].
+        unsafe fn run<L: Tiles>(job: &AttentionJob<Self>, head: usize, queries: Range<usize>)
+        where
+            Self: super::KvElem;
         fn store(table: &'static Table, x: &[f32], out: &mut [Self]);
     }
 
+    /// What can be taken one query at a time.
+    pub(in crate::kernels) trait Widen: Elem {
+        /// # Safety
+        /// The CPU runs level L.
+        unsafe fn widen<'a, L: Tiles>(x: &'a [Self], scratch: &'a mut [f32]) -> &'a [f32];
+    }
+
     impl Elem for f32 {
-        const TILED: bool = true;
+        fn task_queries(table: &'static Table, mask: Mask) -> usize {
+            if mask == Mask::None {
+                table.f32_columns
+            } else {
+                QUERY_GROUP
+            }
+        }
         fn entry(table: &'static Table) -> unsafe fn(&AttentionJob<f32>, usize) {
             table.attention_f32
         }
         #[inline(always)]
-        unsafe fn widen<'a, L: Tiles>(x: &'a [f32], _: &'a mut [f32]) -> &'a [f32] {
-            x
+        unsafe fn run<L: Tiles>(job: &AttentionJob<f32>, head: usize, queries: Range<usize>) {
+            // SAFETY: passed on.
+            unsafe {
+                if job.a.mask == Mask::None {
+                    super::tiled::<L>(job, head, queries);
+                } else {
+                    super::one_by_one::<L, f32>(job, head, queries);
+                }
+            }
         }
         fn store(_: &'static Table, x: &[f32], out: &mut [f32]) {
             out.copy_from_slice(x);
         }
     }
 
+    impl Widen for f32 {
+        #[inline(always)]
+        unsafe fn widen<'a, L: Tiles>(x: &'a [f32], _: &'a mut [f32]) -> &'a [f32] {
+            x
+        }
+    }
+
     impl Elem for f16 {
-        const TILED: bool = false;
+        fn task_queries(_: &'static Table, _: Mask) -> usize {
+            QUERY_GROUP
+        }
         fn entry(table: &'static Table) -> unsafe fn(&AttentionJob<f16>, usize) {
             table.attention_f16
         }
+        #[inline(always)]
+        unsafe fn run<L: Tiles>(job: &AttentionJob<f16>, head: usize, queries: Range<usize>) {
+            // SAFETY: passed on.
+            unsafe { super::one_by_one::<L, f16>(job, head, queries) }
+        }
+        fn store(table: &'static Table, x: &[f32], out: &mut [f16]) {
+            // SAFETY: the table belongs to a level of this machine.
+            unsafe { (table.to_f16)(x, out) }
+        }
+    }
+
+    impl Widen for f16 {
         #[inline(always)]
         unsafe fn widen<'a, L: Tiles>(x: &'a [f16], scratch: &'a mut [f32]) -> &'a [f32] {
             let scratch = &mut scratch[..x.len()];
@@ -81,15 +134,31 @@ mod sealed {
             unsafe { L::from_f16(x, scratch) };
             scratch
         }
-        fn store(table: &'static Table, x: &[f32], out: &mut [f16]) {
+    }
+
+    impl Elem for bf16 {
+        const TRANSPOSED_VALUES: bool = true;
+        const ALIGN: usize = attention_bf16::ROOM_ALIGN;
+        fn task_queries(_: &'static Table, _: Mask) -> usize {
+            attention_bf16::LANES
+        }
+        fn entry(table: &'static Table) -> unsafe fn(&AttentionJob<bf16>, usize) {
+            table.attention_bf16
+        }
+        #[inline(always)]
+        unsafe fn run<L: Tiles>(job: &AttentionJob<bf16>, head: usize, queries: Range<usize>) {
+            // SAFETY: passed on.
+            unsafe { attention_bf16::tiled::<L>(job, head, queries) }
+        }
+        fn store(table: &'static Table, x: &[f32], out: &mut [bf16]) {
             // SAFETY: the table belongs to a level of this machine.
-            unsafe { (table.to_f16)(x, out) }
+            unsafe { (table.to_bf16)(x, out) }
         }
     }
 }
 
-/// A stretch of keys and values, each `[n_head][capacity][d_head]`, of which the positions in
-/// `range` take part.
+/// A stretch of keys and values, each `[n_head][capacity][d_head]` (but values in bf16
+/// `[n_head][d_head][capacity]`), of which the positions in `range` take part.
 #[derive(Clone, Debug)]
 pub struct KvPart<'a, T: KvElem> {
     /// Keys.
@@ -134,7 +203,7 @@ pub struct Attention<'a, T: KvElem> {
 
 /// An attention and where its result goes.
 pub(super) struct AttentionJob<'a, T: KvElem> {
-    a: &'a Attention<'a, T>,
+    pub(super) a: &'a Attention<'a, T>,
     out: *mut f32,
     /// Queries of one task.
     task_queries: usize,
@@ -166,7 +235,15 @@ impl<T: KvElem> Attention<'_, T> {
                 "keys or values are too few"
             );
             assert!(part.range.start <= part.range.end && part.range.end <= part.capacity);
+            assert!(
+                part.capacity.is_multiple_of(T::ALIGN) && self.d_head.is_multiple_of(T::ALIGN),
+                "capacity and d_head fill tiles"
+            );
         }
+        assert!(
+            self.mask == Mask::None || !T::TRANSPOSED_VALUES,
+            "a mask is for queries taken one by one"
+        );
         if let Mask::Causal { n_past } = self.mask {
             assert_eq!(self.parts.len(), 1, "a causal mask is for one part");
             assert!(
@@ -182,10 +259,6 @@ impl<T: KvElem> Attention<'_, T> {
 
     fn n_keys(&self) -> usize {
         self.parts.iter().map(|part| part.range.len()).sum()
-    }
-
-    fn is_tiled(&self) -> bool {
-        T::TILED && self.mask == Mask::None
     }
 
     /// How many keys query `query` sees.
@@ -209,11 +282,7 @@ pub fn attention<T: KvElem>(exec: &Exec, a: &Attention<T>, out: &mut [f32]) {
         return;
     }
     let table = exec.cpu().table();
-    let task_queries = if a.is_tiled() {
-        table.f32_columns
-    } else {
-        QUERY_GROUP
-    };
+    let task_queries = T::task_queries(table, a.mask);
     let n_tasks = a.n_head * a.n_q.div_ceil(task_queries);
     let job = AttentionJob {
         a,
@@ -236,39 +305,42 @@ pub fn attention<T: KvElem>(exec: &Exec, a: &Attention<T>, out: &mut [f32]) {
     });
 }
 
-/// The probabilities with which `query` of `head` sees each key; probs `[keys of all parts]`.
-pub fn attention_probs<T: KvElem>(
-    exec: &Exec,
-    a: &Attention<T>,
-    head: usize,
-    query: usize,
-    probs: &mut [f32],
-) {
+/// The probabilities with which each query of `head` sees each key; probs `[n_q, keys of all
+/// parts]`.
+///
+/// Keys are widened once for all queries. Heads are independent: callers with several may split
+/// them over threads.
+pub fn attention_probs(cpu: Cpu, a: &Attention<f16>, head: usize, probs: &mut [f32]) {
     a.check();
-    assert!(head < a.n_head && query < a.n_q, "no such head or query");
-    assert_eq!(probs.len(), a.n_keys(), "one probability per key");
-    let table = exec.cpu().table();
-    let d = a.d_head;
-    let q = &a.q[query * a.n_state() + head * d..][..d];
-    let n_visible = a.n_visible(query);
-    let mut scratch = [0.0; MAX_D_HEAD];
-    let mut at = 0;
-    for part in a.parts {
-        for position in part.range.clone() {
-            let key = &part.k[(head * part.capacity + position) * d..][..d];
-            // SAFETY: plain Rust runs everywhere.
-            let key = unsafe { T::widen::<super::scalar::Scalar>(key, &mut scratch) };
+    assert!(head < a.n_head, "no such head");
+    let n_keys = a.n_keys();
+    assert_eq!(
+        probs.len(),
+        a.n_q * n_keys,
+        "one probability per query and key"
+    );
+    if probs.is_empty() {
+        return;
+    }
+    let (table, d) = (cpu.table(), a.d_head);
+    let mut wide = [0.0; WIDE_BLOCK * MAX_D_HEAD];
+    for (n_before, k, _) in blocks(a, head, WIDE_BLOCK) {
+        let k_wide = &mut wide[..k.len()];
+        // SAFETY: the table belongs to a level of this machine.
+        unsafe { (table.from_f16)(k, k_wide) };
+        for (query, probs) in probs.chunks_exact_mut(n_keys).enumerate() {
+            let scores = &mut probs[n_before..][..k.len() / d];
+            let q = &a.q[query * a.n_state() + head * d..][..d];
             // SAFETY: the table belongs to a level of this machine.
-            let score = unsafe { (table.dot)(q, key) } * a.scale;
-            probs[at] = if at < n_visible {
-                score
-            } else {
-                f32::NEG_INFINITY
-            };
-            at += 1;
+            unsafe { (table.dots)(q, k_wide, scores) };
+            scores.iter_mut().for_each(|score| *score *= a.scale);
         }
     }
-    super::softmax(exec.cpu(), probs);
+    for (query, probs) in probs.chunks_exact_mut(n_keys).enumerate() {
+        let n_visible = a.n_visible(query).min(n_keys);
+        probs[n_visible..].fill(f32::NEG_INFINITY);
+        super::softmax(cpu, probs);
+    }
 }
 
 /// One task of an attention: one head, a few queries.
@@ -282,13 +354,7 @@ pub(super) unsafe fn task<L: Tiles, T: KvElem>(job: &AttentionJob<T>, task: usiz
     let first = group * job.task_queries;
     let queries = first..job.a.n_q.min(first + job.task_queries);
     // SAFETY: the caller vouches for the level and the task.
-    unsafe {
-        if job.a.is_tiled() {
-            tiled::<L, T>(job, head, queries);
-        } else {
-            one_by_one::<L, T>(job, head, queries);
-        }
-    }
+    unsafe { T::run::<L>(job, head, queries) }
 }
 
 impl<T: KvElem> AttentionJob<'_, T> {
@@ -298,7 +364,7 @@ impl<T: KvElem> AttentionJob<'_, T> {
     /// Only the task of this query and head may ask.
     #[inline(always)]
     #[allow(clippy::mut_from_ref)]
-    unsafe fn out(&self, head: usize, query: usize) -> &mut [f32] {
+    pub(super) unsafe fn out(&self, head: usize, query: usize) -> &mut [f32] {
         let d = self.a.d_head;
         assert!(head < self.a.n_head && query < self.a.n_q);
         // SAFETY: inside out `[n_q, n_head * d]`, and the caller is alone with it.
@@ -309,7 +375,7 @@ impl<T: KvElem> AttentionJob<'_, T> {
     }
 
     #[inline(always)]
-    fn query(&self, head: usize, query: usize) -> &[f32] {
+    pub(super) fn query(&self, head: usize, query: usize) -> &[f32] {
         &self.a.q[query * self.a.n_state() + head * self.a.d_head..][..self.a.d_head]
     }
 }
@@ -339,7 +405,9 @@ fn blocks<'a, T: KvElem>(
     })
 }
 
-/// Scratch on the stack of which only the part that is used costs anything.
+/// Scratch on the stack of which only the part that is used costs anything. It begins on a cache
+/// line.
+#[repr(align(64))]
 pub(super) struct Scratch<T, const N: usize>(MaybeUninit<[T; N]>);
 
 impl<T: Copy + Default, const N: usize> Scratch<T, N> {
@@ -378,7 +446,7 @@ impl<T: Copy + Default, const N: usize> Scratch<T, N> {
 /// One query per lane: scores `[key][lane]`, result `[d_head][lane]`; both products are register
 /// tiles whose panel holds the queries or the probabilities.
 #[inline(always)]
-unsafe fn tiled<L: Tiles, T: KvElem>(job: &AttentionJob<T>, head: usize, queries: Range<usize>) {
+unsafe fn tiled<L: Tiles>(job: &AttentionJob<f32>, head: usize, queries: Range<usize>) {
     const { assert!(L::F32_COLUMNS <= MAX_LANES) };
     let (d, lanes) = (job.a.d_head, L::F32_COLUMNS);
     let mut q = Scratch::<f32, { MAX_D_HEAD * MAX_LANES }>::new();
@@ -395,8 +463,6 @@ unsafe fn tiled<L: Tiles, T: KvElem>(job: &AttentionJob<T>, head: usize, queries
         }
     }
     for (_, k, v) in blocks(job.a, head, KEY_BLOCK) {
-        // SAFETY: the caller vouches for the level; f32 needs no scratch.
-        let (k, v) = unsafe { (T::widen::<L>(k, &mut []), T::widen::<L>(v, &mut [])) };
         let n = k.len() / d;
         let keys = TileF32 {
             a: k.as_ptr(),
@@ -506,7 +572,7 @@ impl Lanes {
 
 /// One query at a time; a group of queries shares the widening of each block.
 #[inline(always)]
-unsafe fn one_by_one<L: Tiles, T: KvElem>(
+unsafe fn one_by_one<L: Tiles, T: KvElem + sealed::Widen>(
     job: &AttentionJob<T>,
     head: usize,
     queries: Range<usize>,

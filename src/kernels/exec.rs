@@ -83,6 +83,22 @@ impl Exec {
         });
     }
 
+    /// Calls `f` with every whole stretch of `len` elements of `data` and its number, on all
+    /// threads.
+    pub fn for_each_part<T: Send>(
+        &self,
+        data: &mut [T],
+        len: usize,
+        f: impl Fn(usize, &mut [T]) + Sync,
+    ) {
+        let n_parts = data.len() / len.max(1);
+        let parts = Parts::new(data);
+        self.for_each_task(n_parts, |i| {
+            // SAFETY: the parts are disjoint, and every task is run once.
+            f(i, unsafe { parts.part(i * len..(i + 1) * len) });
+        });
+    }
+
     /// Calls `f` once with every index below `n_tasks`, on all threads.
     pub(super) fn for_each_task(&self, n_tasks: usize, f: impl Fn(usize) + Sync) {
         if self.n_threads == 1 || n_tasks <= 1 {

@@ -160,6 +160,11 @@ impl Cpu {
         self.level.name()
     }
 
+    /// Whether attention is faster over keys and values in bf16 than in f32.
+    pub fn prefers_bf16(self) -> bool {
+        self.table.bf16
+    }
+
     /// The kernels of this level.
     pub(super) fn table(self) -> &'static Table {
         self.table

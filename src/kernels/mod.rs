@@ -13,6 +13,7 @@
 //! `table` (what a level consists of), `scalar` (the reference), `x86` and `neon` (intrinsics).
 
 mod attention;
+mod attention_bf16;
 mod epilogue;
 mod exec;
 mod kv_store;
@@ -33,12 +34,13 @@ mod tests;
 use half::f16;
 
 pub use attention::{Attention, KvElem, KvPart, Mask, attention, attention_probs};
+pub use attention_bf16::ROOM_ALIGN as BF16_ALIGN;
 pub use epilogue::{Activation, Epilogue, Store};
 pub use exec::Exec;
-pub use kv_store::{KvStore, kv_store};
+pub use kv_store::{KvStore, Side, kv_store};
 pub use level::{Cpu, Level, LevelError, SIMD_VARIABLE};
 pub use matmul::{matmul_f32, matmul_f32_rows, matmul_i8, matmul_i8_rows};
-pub use packed::{PackedF32, PackedI8, QuantizedRows};
+pub use packed::{Aligned, Number, PackedF32, PackedI8, QuantizedRows};
 
 /// Layer normalisation of each row of x `[n, n_state]` into out, with epsilon 1e-5:
 /// `(x - mean) / sqrt(variance + epsilon) · gamma + beta`.

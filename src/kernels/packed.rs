@@ -58,21 +58,30 @@ pub(super) struct I8Layout {
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// Plain numbers for which all bytes are valid.
-pub(super) trait Number: Copy {}
-impl Number for f32 {}
-impl Number for u8 {}
-impl Number for i8 {}
+/// Plain numbers for which all bytes are valid; only this module can add one.
+pub trait Number: sealed::Number {}
+impl<T: sealed::Number> Number for T {}
+
+mod sealed {
+    pub trait Number: Copy {}
+    impl Number for f32 {}
+    impl Number for half::f16 {}
+    impl Number for half::bf16 {}
+    impl Number for u8 {}
+    impl Number for i8 {}
+}
 
 /// Zeroed numbers that begin on a cache line.
-pub(super) struct Aligned<T> {
+#[derive(Clone)]
+pub struct Aligned<T> {
     lines: Vec<Line>,
     len: usize,
     _type: std::marker::PhantomData<T>,
 }
 
 impl<T: Number> Aligned<T> {
-    fn zeroed(len: usize) -> Self {
+    /// `len` zeros. Allocates.
+    pub fn zeroed(len: usize) -> Self {
         let n_lines = (len * size_of::<T>()).div_ceil(64);
         Aligned {
             lines: vec![Line([0; 64]); n_lines],
@@ -81,7 +90,8 @@ impl<T: Number> Aligned<T> {
         }
     }
 
-    fn bytes(&self) -> usize {
+    /// Memory held.
+    pub fn bytes(&self) -> usize {
         self.lines.len() * 64
     }
 }

@@ -4,6 +4,10 @@
 //! a wrapper compiled for the level's instructions. Sums run over a fixed number of lanes, so the
 //! order of additions is the same at every level. Nothing here branches on a value.
 
+use half::bf16;
+
+use super::table::{BF16_COLUMNS, TileBf16};
+
 /// Lanes of a portable sum.
 const LANES: usize = 16;
 
@@ -212,6 +216,48 @@ pub(super) fn weigh<A: Arith>(p: &[f32], values: &[f32], sum: &mut [f32]) {
 pub(super) fn rescale<A: Arith>(sum: &mut [f32], factors: &[f32], product: &[f32]) {
     for (sum, (&factor, &product)) in sum.iter_mut().zip(factors.iter().zip(product)) {
         *sum = A::madd(*sum, factor, product);
+    }
+}
+
+/// Two numbers rounded to bf16 (halves away from zero), the first in the low half of the word.
+#[inline(always)]
+pub(super) fn bf16_pair(low: f32, high: f32) -> u32 {
+    let rounded = |x: f32| x.to_bits().wrapping_add(0x8000);
+    rounded(low) >> 16 | (rounded(high) & 0xffff_0000)
+}
+
+/// Converts, rounding to nearest even; slices of equal length.
+#[inline(always)]
+pub(super) fn to_bf16(x: &[f32], out: &mut [bf16]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        let bits = x.to_bits();
+        let even = (bits >> 16) & 1;
+        *out = bf16::from_bits((bits.wrapping_add(0x7fff + even) >> 16) as u16);
+    }
+}
+
+/// The reference of `Tiles::add_tile_bf16`.
+///
+/// # Safety
+/// All pointers of `tile` are valid for its sizes.
+#[inline(always)]
+pub(super) unsafe fn add_tile_bf16<A: Arith>(tile: &TileBf16) {
+    for i in 0..tile.m {
+        // SAFETY: `acc` holds m rows, `a` m rows of k, `b` k / 2 rows of pairs.
+        let (sums, row, pairs) = unsafe {
+            let sums = &mut *tile.acc.add(i * BF16_COLUMNS).cast::<[f32; BF16_COLUMNS]>();
+            let row = std::slice::from_raw_parts(tile.a.add(i * tile.row_stride), tile.k);
+            let pairs =
+                std::slice::from_raw_parts(tile.b.cast::<[u32; BF16_COLUMNS]>(), tile.k / 2);
+            (sums, row, pairs)
+        };
+        for (&[low, high], pairs) in row.as_chunks::<2>().0.iter().zip(pairs) {
+            let (low, high) = (low.to_f32(), high.to_f32());
+            for (sum, pair) in sums.iter_mut().zip(pairs) {
+                *sum = A::madd(low, f32::from_bits(pair << 16), *sum);
+                *sum = A::madd(high, f32::from_bits(pair & 0xffff_0000), *sum);
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use half::f16;
+use half::{bf16, f16};
 
 use super::attention::AttentionJob;
 use super::matmul::{F32Job, I8Job};
@@ -53,6 +53,26 @@ pub(super) struct TileI8 {
     pub(super) acc: *mut i32,
 }
 
+/// Columns of a bf16 tile.
+pub(super) const BF16_COLUMNS: usize = 32;
+
+/// Some bf16 tiles: `acc[i][j]` becomes, or grows by, `Σ_k a[i][k] · b[k][j]`, each sum in the
+/// order of k.
+#[derive(Clone, Copy)]
+pub(super) struct TileBf16 {
+    /// `[m][k]`, rows `row_stride` numbers apart.
+    pub(super) a: *const bf16,
+    pub(super) row_stride: usize,
+    /// A multiple of 32.
+    pub(super) m: usize,
+    /// Pairs along k, the first in the low half: `[k / 2][BF16_COLUMNS]`.
+    pub(super) b: *const u32,
+    /// A multiple of 32.
+    pub(super) k: usize,
+    /// `[m][BF16_COLUMNS]`
+    pub(super) acc: *mut f32,
+}
+
 /// The inner loops of one level.
 pub(super) trait Tiles: Arith + Sized {
     /// Rows of an f32 tile.
@@ -84,6 +104,47 @@ pub(super) trait Tiles: Arith + Sized {
     /// The CPU runs this level; all pointers of `tile` are valid for its sizes; it stands between
     /// `begin_i8` and `end_i8`.
     unsafe fn tile_i8(tile: &TileI8);
+
+    /// Whether bf16 tiles are faster than f32 tiles.
+    const BF16: bool = false;
+
+    /// Called before bf16 tiles.
+    ///
+    /// # Safety
+    /// The CPU runs this level.
+    #[inline(always)]
+    unsafe fn begin_bf16() {}
+
+    /// Called after bf16 tiles.
+    ///
+    /// # Safety
+    /// The CPU runs this level.
+    #[inline(always)]
+    unsafe fn end_bf16() {}
+
+    /// Overwrites `acc`.
+    ///
+    /// # Safety
+    /// The CPU runs this level; all pointers of `tile` are valid for its sizes; it stands between
+    /// `begin_bf16` and `end_bf16`.
+    #[inline(always)]
+    unsafe fn tile_bf16(tile: &TileBf16) {
+        // SAFETY: the caller's word.
+        unsafe {
+            tile.acc.write_bytes(0, tile.m * BF16_COLUMNS);
+            portable::add_tile_bf16::<Self>(tile);
+        }
+    }
+
+    /// Adds to `acc`.
+    ///
+    /// # Safety
+    /// As for `tile_bf16`.
+    #[inline(always)]
+    unsafe fn add_tile_bf16(tile: &TileBf16) {
+        // SAFETY: the caller's word.
+        unsafe { portable::add_tile_bf16::<Self>(tile) }
+    }
 
     /// One row of sums in f32: `(acc[j] - excess[j]) · scales[j] · row_scale`; slices as long as an
     /// int8 tile has columns.
@@ -147,6 +208,9 @@ pub(super) struct Table {
     pub(super) quantize_row: unsafe fn(&[f32], &mut [u8]) -> f32,
     pub(super) attention_f32: unsafe fn(&AttentionJob<f32>, usize),
     pub(super) attention_f16: unsafe fn(&AttentionJob<f16>, usize),
+    pub(super) attention_bf16: unsafe fn(&AttentionJob<bf16>, usize),
+    /// Whether bf16 tiles are faster than f32 tiles.
+    pub(super) bf16: bool,
     #[allow(clippy::type_complexity)]
     pub(super) layer_norm_row: unsafe fn(&[f32], &[f32], &[f32], &mut [f32]),
     pub(super) gelu: unsafe fn(&mut [f32]),
@@ -155,8 +219,10 @@ pub(super) struct Table {
     pub(super) softmax: unsafe fn(&mut [f32]),
     pub(super) log_sum_exp: unsafe fn(&[f32]) -> f32,
     pub(super) dot: unsafe fn(&[f32], &[f32]) -> f32,
+    pub(super) dots: unsafe fn(&[f32], &[f32], &mut [f32]),
     pub(super) from_f16: unsafe fn(&[f16], &mut [f32]),
     pub(super) to_f16: unsafe fn(&[f32], &mut [f16]),
+    pub(super) to_bf16: unsafe fn(&[f32], &mut [bf16]),
 }
 
 /// Whether this machine has a feature.
@@ -206,7 +272,7 @@ macro_rules! compiled_for {
 /// The [`Table`] of the level `$level: Tiles`; `$features!` is the attribute of its functions.
 macro_rules! level_table {
     ($level:ty, $features:ident) => {{
-        use half::f16;
+        use half::{bf16, f16};
         use std::ops::Range;
         use $crate::kernels::table::{Table, Tiles, compiled_for};
         use $crate::kernels::{attention, matmul, packed, portable};
@@ -227,6 +293,9 @@ macro_rules! level_table {
                 (job: &attention::AttentionJob<f32>, task: usize), attention::task::<L, f32>),
             attention_f16: compiled_for!($features,
                 (job: &attention::AttentionJob<f16>, task: usize), attention::task::<L, f16>),
+            attention_bf16: compiled_for!($features,
+                (job: &attention::AttentionJob<bf16>, task: usize), attention::task::<L, bf16>),
+            bf16: L::BF16,
             layer_norm_row: compiled_for!($features,
                 (x: &[f32], gamma: &[f32], beta: &[f32], out: &mut [f32]),
                 portable::layer_norm_row::<L>),
@@ -236,8 +305,10 @@ macro_rules! level_table {
             softmax: compiled_for!($features, (x: &mut [f32]), portable::softmax::<L>),
             log_sum_exp: compiled_for!($features, (x: &[f32]) -> f32, portable::log_sum_exp::<L>),
             dot: compiled_for!($features, (a: &[f32], b: &[f32]) -> f32, portable::dot::<L>),
+            dots: compiled_for!($features, (q: &[f32], keys: &[f32], out: &mut [f32]), L::dots),
             from_f16: compiled_for!($features, (x: &[f16], out: &mut [f32]), L::from_f16),
             to_f16: compiled_for!($features, (x: &[f32], out: &mut [f16]), L::to_f16),
+            to_bf16: compiled_for!($features, (x: &[f32], out: &mut [bf16]), portable::to_bf16),
         }
     }};
 }

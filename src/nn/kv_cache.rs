@@ -1,28 +1,31 @@
 //! Keys and values of one attention layer, kept head by head.
 
-use crate::kernels::{self, Exec, KvElem, KvPart, KvStore};
+use crate::kernels::{self, Aligned, Exec, KvElem, KvPart, KvStore, Number, Side};
 
-/// A cache of fixed capacity, laid out `[n_head][capacity][d_head]` so that each head reads
-/// contiguous memory.
+/// A cache of fixed capacity, laid out as the kernels want it: each head reads contiguous memory.
 #[derive(Clone)]
-pub struct KvCache<T: KvElem> {
-    k: Vec<T>,
-    v: Vec<T>,
+pub struct KvCache<T: KvElem + Number> {
+    k: Aligned<T>,
+    v: Aligned<T>,
     n_head: usize,
     d_head: usize,
     capacity: usize,
+    /// Positions that there is memory for: what the kernels take as the capacity.
+    room: usize,
 }
 
-impl<T: KvElem + Default> KvCache<T> {
+impl<T: KvElem + Number> KvCache<T> {
     /// An empty cache for `capacity` positions: the only allocation.
     pub fn new(n_head: usize, d_head: usize, capacity: usize) -> Self {
-        let zero = vec![T::default(); n_head * capacity * d_head];
+        let room = capacity.next_multiple_of(T::ALIGN);
+        let zero = Aligned::zeroed(n_head * room * d_head);
         KvCache {
             k: zero.clone(),
             v: zero,
             n_head,
             d_head,
             capacity,
+            room,
         }
     }
 
@@ -33,7 +36,7 @@ impl<T: KvElem + Default> KvCache<T> {
 
     /// Memory held.
     pub fn bytes(&self) -> usize {
-        2 * self.k.len() * size_of::<T>()
+        self.k.bytes() + self.v.bytes()
     }
 
     /// Stores keys and values taken from `x`, rows of `row_stride` values: the keys of a row begin
@@ -45,15 +48,23 @@ impl<T: KvElem + Default> KvCache<T> {
         (k_offset, v_offset): (usize, usize),
         at: usize,
     ) {
-        for (dst, offset) in [(&mut self.k, k_offset), (&mut self.v, v_offset)] {
+        assert!(
+            at + x.len() / row_stride <= self.capacity,
+            "the cache is full"
+        );
+        for (dst, offset, side) in [
+            (&mut self.k, k_offset, Side::Keys),
+            (&mut self.v, v_offset, Side::Values),
+        ] {
             let args = KvStore {
                 x,
                 row_stride,
                 offset,
                 n_head: self.n_head,
                 d_head: self.d_head,
-                capacity: self.capacity,
+                capacity: self.room,
                 at,
+                side,
             };
             kernels::kv_store(exec, &args, dst);
         }
@@ -61,10 +72,11 @@ impl<T: KvElem + Default> KvCache<T> {
 
     /// The positions of `range`, for attention.
     pub fn part(&self, range: std::ops::Range<usize>) -> KvPart<'_, T> {
+        assert!(range.end <= self.capacity, "positions of the cache");
         KvPart {
             k: &self.k,
             v: &self.v,
-            capacity: self.capacity,
+            capacity: self.room,
             range,
         }
     }

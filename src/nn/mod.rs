@@ -4,10 +4,12 @@
 //! packed weights and nothing else; buffers belong to the caller, so that one model serves several
 //! states and nothing is allocated after load.
 
+mod attention;
 mod kv_cache;
 mod linear;
 mod norm;
 
+pub use attention::{KvPrecision, MixedKvCache, Queries};
 pub use kv_cache::KvCache;
 pub use linear::{Compute, Linear, Output, Weights};
 pub use norm::LayerNorm;

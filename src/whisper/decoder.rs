@@ -344,12 +344,13 @@ impl Decoder {
         if let Some(watch) = watch {
             let real = [audio.cross.layers[i].part(0..watch.n_frames)];
             let attention = self.attention(q, &real, Mask::None);
-            let rows = watch.weights.chunks_exact_mut(n * watch.n_frames);
-            for (&(_, head), rows) in watch.heads.iter().zip(rows).filter(|(h, _)| h.0 == i) {
-                for (t, probs) in rows.chunks_exact_mut(watch.n_frames).enumerate() {
-                    kernels::attention_probs(exec, &attention, head, t, probs);
+            let per_head = n * watch.n_frames;
+            exec.for_each_part(watch.weights, per_head, |which, probs| {
+                let (layer, head) = watch.heads[which];
+                if layer == i {
+                    kernels::attention_probs(exec.cpu(), &attention, head, probs);
                 }
-            }
+            });
         }
         block
             .cross_out

@@ -12,8 +12,8 @@
 use std::ops::ControlFlow;
 
 use crate::format::{FormatError, WhisperDims};
-use crate::kernels::{self, Attention, Exec, Mask, QuantizedRows};
-use crate::nn::{KvCache, LayerNorm, Linear, Output};
+use crate::kernels::{Exec, QuantizedRows};
+use crate::nn::{KvPrecision, LayerNorm, Linear, MixedKvCache, Output, Queries};
 
 use super::load::Loader;
 use super::silence::Silence;
@@ -40,6 +40,8 @@ pub struct Encoder {
     n_state: usize,
     n_head: usize,
     n_ctx: usize,
+    /// What keys and values are kept in.
+    precision: KvPrecision,
 }
 
 /// The buffers of one stream.
@@ -57,33 +59,16 @@ pub struct EncoderState {
     q: Vec<f32>,
     /// `[n_ctx, 3 * n_state]`
     qkv: Vec<f32>,
-    kv: KvCache<f32>,
+    kv: MixedKvCache,
     rows: QuantizedRows,
     n_frames: usize,
+    n_state: usize,
 }
 
 impl EncoderState {
-    /// Buffers for windows of up to `n_audio_ctx` frames.
-    pub fn new(dims: &WhisperDims) -> Self {
-        let (n, d) = (dims.n_audio_ctx, dims.n_audio_state);
-        let wide = (2 * n * 3 * dims.n_mels).max(n * 4 * d);
-        EncoderState {
-            mel: vec![0.0; (2 * n + 2) * dims.n_mels],
-            conv: vec![0.0; (2 * n + 2) * d],
-            wide: vec![0.0; wide],
-            x: vec![0.0; n * d],
-            h: vec![0.0; n * d],
-            q: vec![0.0; n * d],
-            qkv: vec![0.0; n * 3 * d],
-            kv: KvCache::new(dims.n_audio_head, d / dims.n_audio_head, n),
-            rows: QuantizedRows::with_capacity(n, 4 * d),
-            n_frames: 0,
-        }
-    }
-
     /// The encoded window, `[n_frames, n_state]`.
     pub fn output(&self) -> &[f32] {
-        &self.x[..self.x.len() / self.kv.capacity() * self.n_frames]
+        &self.x[..self.n_frames * self.n_state]
     }
 
     /// Number of frames (20 ms each) of the encoded window.
@@ -116,7 +101,33 @@ impl Encoder {
             n_state: d,
             n_head: dims.n_audio_head,
             n_ctx: dims.n_audio_ctx,
+            precision: loader.kv_precision(d / dims.n_audio_head),
         })
+    }
+
+    /// Buffers for windows of up to `n_audio_ctx` frames.
+    pub fn new_state(&self) -> EncoderState {
+        let (n, d) = (self.n_ctx, self.n_state);
+        let wide = (2 * n * 3 * self.n_mels).max(n * 4 * d);
+        EncoderState {
+            mel: vec![0.0; (2 * n + 2) * self.n_mels],
+            conv: vec![0.0; (2 * n + 2) * d],
+            wide: vec![0.0; wide],
+            x: vec![0.0; n * d],
+            h: vec![0.0; n * d],
+            q: vec![0.0; n * d],
+            qkv: vec![0.0; n * 3 * d],
+            kv: self.new_kv(),
+            rows: QuantizedRows::with_capacity(n, 4 * d),
+            n_frames: 0,
+            n_state: d,
+        }
+    }
+
+    /// Room for the keys and values of one layer.
+    pub(super) fn new_kv(&self) -> MixedKvCache {
+        let d_head = self.n_state / self.n_head;
+        MixedKvCache::new(self.precision, self.n_head, d_head, self.n_ctx)
     }
 
     /// Memory held by the packed weights.
@@ -206,7 +217,7 @@ impl Encoder {
         &self,
         exec: &Exec,
         block: &Block,
-        silence: Option<&KvCache<f32>>,
+        silence: Option<&MixedKvCache>,
         state: &mut EncoderState,
     ) {
         let (n, d) = (state.n_frames, self.n_state);
@@ -224,22 +235,13 @@ impl Encoder {
             q.copy_from_slice(&row[..d]);
         }
         state.kv.store(exec, (qkv, 3 * d), (d, 2 * d), 0);
-        let real = state.kv.part(0..n);
-        let d_head = d / self.n_head;
-        let with_silence = silence.map(|s| [state.kv.part(0..n), s.part(n..self.n_ctx)]);
-        let parts = with_silence
-            .as_ref()
-            .map_or(std::slice::from_ref(&real), |p| &p[..]);
-        let attention = Attention {
+        let queries = Queries {
             q,
-            n_q: n,
             n_head: self.n_head,
-            d_head,
-            scale: (d_head as f32).powf(-0.5),
-            parts,
-            mask: Mask::None,
+            d_head: d / self.n_head,
         };
-        kernels::attention(exec, &attention, h);
+        let rest = silence.map(|silence| (silence, n..self.n_ctx));
+        state.kv.attend(exec, queries, 0..n, rest, h);
         block
             .out
             .forward(exec, h, &mut state.rows, Output::Residual, x);

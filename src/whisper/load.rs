@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::format::{FormatError, WhisperFile};
 use crate::kernels::{Cpu, PackedI8};
-use crate::nn::{Compute, LayerNorm, Linear, Weights};
+use crate::nn::{Compute, KvPrecision, LayerNorm, Linear, Weights};
 
 /// Numbers of a matrix that are floats at a time while it is quantised: 4 MB of them.
 const CHUNK_LEN: usize = 1 << 20;
@@ -55,6 +55,11 @@ impl<'a> Loader<'a> {
             compute,
             buffer: Vec::new(),
         }
+    }
+
+    /// What an encoder keeps keys and values in.
+    pub(super) fn kv_precision(&self, d_head: usize) -> KvPrecision {
+        KvPrecision::choose(self.cpu, self.compute, d_head)
     }
 
     /// A tensor as floats.

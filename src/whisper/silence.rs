@@ -12,10 +12,10 @@ use half::f16;
 
 use crate::format::WhisperDims;
 use crate::kernels::Exec;
-use crate::nn::KvCache;
+use crate::nn::{KvCache, MixedKvCache};
 
 use super::decoder::Decoder;
-use super::encoder::{Encoder, EncoderState, Stage};
+use super::encoder::{Encoder, Stage};
 
 /// Normalised mel value of the silence: the floor of speech of ordinary loudness, `(max - 8 + 4) / 4`
 /// with a maximum of 1.
@@ -24,7 +24,7 @@ const LEVEL: f32 = -0.75;
 /// Keys and values of 30 s of silence.
 pub struct Silence {
     /// A layer of the encoder each.
-    layers: Vec<KvCache<f32>>,
+    layers: Vec<MixedKvCache>,
     /// A layer of the decoder each.
     cross: Vec<KvCache<f16>>,
 }
@@ -38,10 +38,8 @@ impl Silence {
         decoder: &Decoder,
     ) -> Self {
         let d = dims.n_audio_state;
-        let new_cache =
-            || KvCache::<f32>::new(dims.n_audio_head, d / dims.n_audio_head, dims.n_audio_ctx);
-        let mut layers: Vec<_> = (0..dims.n_audio_layer).map(|_| new_cache()).collect();
-        let mut state = EncoderState::new(dims);
+        let mut layers: Vec<_> = (0..dims.n_audio_layer).map(|_| encoder.new_kv()).collect();
+        let mut state = encoder.new_state();
         let mel = vec![LEVEL; 2 * dims.n_audio_ctx * dims.n_mels];
         let mut cross = decoder.new_cross();
         exec.run(|| {
@@ -60,7 +58,7 @@ impl Silence {
     }
 
     /// Keys and values in layer `i` of the encoder.
-    pub(super) fn layer(&self, i: usize) -> &KvCache<f32> {
+    pub(super) fn layer(&self, i: usize) -> &MixedKvCache {
         &self.layers[i]
     }
 
@@ -71,7 +69,7 @@ impl Silence {
 
     /// Memory held.
     pub fn bytes(&self) -> usize {
-        let layers: usize = self.layers.iter().map(KvCache::bytes).sum();
+        let layers: usize = self.layers.iter().map(MixedKvCache::bytes).sum();
         layers + self.cross.iter().map(KvCache::bytes).sum::<usize>()
     }
 }

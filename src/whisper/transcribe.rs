@@ -105,7 +105,7 @@ impl Transcriber {
             loudest: f32::NEG_INFINITY,
             resumed: false,
             normalised: vec![0.0; 2 * dims.n_audio_ctx * dims.n_mels],
-            encoder: EncoderState::new(dims),
+            encoder: model.encoder().new_state(),
             cross: model.decoder().new_cross(),
             decoder: WindowDecoder::new(&model, rules),
             aligner,

@@ -12,7 +12,7 @@ use half::f16;
 use super::avx512vnni_tiles::Avx512Vnni;
 use crate::kernels::packed::{I8Layout, RowFormat};
 use crate::kernels::portable::Arith;
-use crate::kernels::table::{TileF32, TileI8, Tiles};
+use crate::kernels::table::{BF16_COLUMNS, TileBf16, TileF32, TileI8, Tiles};
 
 pub(super) struct Amx;
 
@@ -78,11 +78,76 @@ static FULL: Config = Config {
     rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
 };
 
+/// # Safety
+/// The CPU has AMX.
+#[inline(always)]
+unsafe fn configure() {
+    // SAFETY: the caller's word; the configuration is valid.
+    unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const FULL, options(nostack, readonly)) };
+}
+
+/// Without it the system would go on saving the registers at every switch of threads.
+///
+/// # Safety
+/// The CPU has AMX.
+#[inline(always)]
+unsafe fn release() {
+    // SAFETY: the caller's word.
+    unsafe { asm!("tilerelease", options(nostack, nomem)) };
+}
+
 impl Arith for Amx {
     #[inline(always)]
     fn madd(a: f32, b: f32, c: f32) -> f32 {
         Avx512Vnni::madd(a, b, c)
     }
+}
+
+/// 32 rows × 32 columns: sums in tmm0 to tmm3, rows in tmm4 and tmm5, columns in tmm6 and tmm7.
+/// A step along k is 64 bytes of a row, so it is the same for all types. `$start` sets the sums.
+macro_rules! tile_32 {
+    ($multiply:literal, [$($start:literal)*], $arguments:expr) => {{
+        let Tile32 { a, row_bytes, b, n_steps, acc } = $arguments;
+        asm!(
+            $($start,)*
+            "2:",
+            "tileloadd tmm4, [{a} + {row_bytes}]",
+            "tileloadd tmm6, [{b} + {stride}]",
+            "tileloadd tmm7, [{b} + {stride} + 64]",
+            concat!($multiply, " tmm0, tmm4, tmm6"),
+            "tileloadd tmm5, [{a_low} + {row_bytes}]",
+            concat!($multiply, " tmm1, tmm4, tmm7"),
+            concat!($multiply, " tmm2, tmm5, tmm6"),
+            concat!($multiply, " tmm3, tmm5, tmm7"),
+            "add {a}, 64",
+            "add {a_low}, 64",
+            "add {b}, 2048",
+            "dec {n}",
+            "jnz 2b",
+            "tilestored [{acc} + {stride}], tmm0",
+            "tilestored [{acc} + {stride} + 64], tmm1",
+            "tilestored [{acc} + {stride} + 2048], tmm2",
+            "tilestored [{acc} + {stride} + 2048 + 64], tmm3",
+            a = inout(reg) a => _,
+            a_low = inout(reg) a.wrapping_add(16 * row_bytes) => _,
+            row_bytes = in(reg) row_bytes,
+            b = inout(reg) b => _,
+            // Both a group of a panel and a row of sums are 128 bytes.
+            stride = in(reg) 4 * COLUMNS,
+            n = inout(reg) n_steps => _,
+            acc = in(reg) acc,
+            options(nostack),
+        );
+    }};
+}
+
+/// The arguments of [`tile_32`]: 32 rows of `n_steps` · 64 bytes, at least one step.
+struct Tile32 {
+    a: *const u8,
+    row_bytes: usize,
+    b: *const u8,
+    n_steps: usize,
+    acc: *mut u8,
 }
 
 impl Tiles for Amx {
@@ -105,7 +170,7 @@ impl Tiles for Amx {
     unsafe fn begin_i8(n_rows: usize) {
         if n_rows >= MIN_ROWS {
             // SAFETY: the caller vouches for the level.
-            unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const FULL, options(nostack, readonly)) };
+            unsafe { configure() };
         }
     }
 
@@ -113,7 +178,7 @@ impl Tiles for Amx {
     unsafe fn end_i8(n_rows: usize) {
         if n_rows >= MIN_ROWS {
             // SAFETY: the caller vouches for the level.
-            unsafe { asm!("tilerelease", options(nostack, nomem)) };
+            unsafe { release() };
         }
     }
 
@@ -127,6 +192,52 @@ impl Tiles for Amx {
                 MIN_ROWS..=16 => tile_16(tile),
                 17..=32 => tile_32(tile),
                 m => unreachable!("a tile of {m} rows"),
+            }
+        }
+    }
+
+    const BF16: bool = true;
+
+    #[inline(always)]
+    unsafe fn begin_bf16() {
+        // SAFETY: the caller vouches for the level.
+        unsafe { configure() }
+    }
+
+    #[inline(always)]
+    unsafe fn end_bf16() {
+        // SAFETY: the caller vouches for the level.
+        unsafe { release() }
+    }
+
+    #[inline(always)]
+    unsafe fn tile_bf16(tile: &TileBf16) {
+        for row in (0..tile.m).step_by(32) {
+            // SAFETY: the caller's word: m is a multiple of 32; the registers belong to nobody
+            // else in between.
+            unsafe {
+                tile_32!(
+                    "tdpbf16ps",
+                    ["tilezero tmm0" "tilezero tmm1" "tilezero tmm2" "tilezero tmm3"],
+                    tile.rows_from(row)
+                );
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_tile_bf16(tile: &TileBf16) {
+        for row in (0..tile.m).step_by(32) {
+            // SAFETY: as above; there are sums to start from.
+            unsafe {
+                tile_32!(
+                    "tdpbf16ps",
+                    ["tileloadd tmm0, [{acc} + {stride}]"
+                     "tileloadd tmm1, [{acc} + {stride} + 64]"
+                     "tileloadd tmm2, [{acc} + {stride} + 2048]"
+                     "tileloadd tmm3, [{acc} + {stride} + 2048 + 64]"],
+                    tile.rows_from(row)
+                );
             }
         }
     }
@@ -168,46 +279,36 @@ impl Tiles for Amx {
     }
 }
 
-/// 32 rows × 32 columns: sums in tmm0 to tmm3, rows in tmm4 and tmm5, columns in tmm6 and tmm7.
-///
 /// # Safety
 /// As for `Tiles::tile_i8`; 32 rows can be read, and k is a multiple of 64.
 unsafe fn tile_32(tile: &TileI8) {
+    let arguments = Tile32 {
+        a: tile.a,
+        row_bytes: tile.row_bytes,
+        b: tile.b.cast(),
+        n_steps: tile.k / 64,
+        acc: tile.acc.cast(),
+    };
     // SAFETY: the caller's word; the registers belong to nobody else in between.
     unsafe {
-        asm!(
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            "2:",
-            "tileloadd tmm4, [{a} + {row_bytes}]",
-            "tileloadd tmm6, [{b} + {stride}]",
-            "tileloadd tmm7, [{b} + {stride} + 64]",
-            "tdpbusd tmm0, tmm4, tmm6",
-            "tileloadd tmm5, [{a_low} + {row_bytes}]",
-            "tdpbusd tmm1, tmm4, tmm7",
-            "tdpbusd tmm2, tmm5, tmm6",
-            "tdpbusd tmm3, tmm5, tmm7",
-            "add {a}, 64",
-            "add {a_low}, 64",
-            "add {b}, 2048",
-            "dec {n}",
-            "jnz 2b",
-            "tilestored [{acc} + {stride}], tmm0",
-            "tilestored [{acc} + {stride} + 64], tmm1",
-            "tilestored [{acc} + {stride} + 2048], tmm2",
-            "tilestored [{acc} + {stride} + 2048 + 64], tmm3",
-            a = inout(reg) tile.a => _,
-            a_low = inout(reg) tile.a.wrapping_add(16 * tile.row_bytes) => _,
-            row_bytes = in(reg) tile.row_bytes,
-            b = inout(reg) tile.b => _,
-            // Both a group of a panel and a row of sums are 128 bytes.
-            stride = in(reg) 4 * COLUMNS,
-            n = inout(reg) tile.k / 64 => _,
-            acc = in(reg) tile.acc,
-            options(nostack),
+        tile_32!(
+            "tdpbusd",
+            ["tilezero tmm0" "tilezero tmm1" "tilezero tmm2" "tilezero tmm3"],
+            arguments
         );
+    }
+}
+
+impl TileBf16 {
+    /// Rows `row..row + 32`.
+    fn rows_from(&self, row: usize) -> Tile32 {
+        Tile32 {
+            a: self.a.wrapping_add(row * self.row_stride).cast(),
+            row_bytes: 2 * self.row_stride,
+            b: self.b.cast(),
+            n_steps: self.k / 32,
+            acc: self.acc.wrapping_add(row * BF16_COLUMNS).cast(),
+        }
     }
 }
 
