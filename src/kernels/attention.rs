@@ -152,7 +152,7 @@ pub(super) mod sealed {
         }
         fn store(table: &'static Table, x: &[f32], out: &mut [bf16]) {
             // SAFETY: the table belongs to a level of this machine.
-            unsafe { (table.to_bf16)(x, out) }
+            unsafe { (table.kv_to_bf16)(x, out) }
         }
     }
 }

@@ -6,15 +6,20 @@
 
 use std::ops::Range;
 
+use half::bf16;
+
+use super::attention::Scratch;
+use super::bf16_rows::{Bf16Numbers, PackedBf16};
 use super::epilogue::{Epilogue, Frame};
 use super::packed::{K_ALIGN, ROW_ALIGN};
-use super::table::{MAX_TILE, TileF32, TileI8, Tiles};
+use super::table::{BF16_COLUMNS, BF16_ROWS, MAX_TILE, TileBf16, TileF32, TileI8, Tiles};
 use super::{Exec, PackedF32, PackedI8, QuantizedRows};
 
-/// An f32 product; rows of `x` are `n_in` apart.
+/// An f32 product.
 pub(super) struct F32Job<'a> {
     frame: Frame<'a>,
     x: &'a [f32],
+    row_stride: usize,
     n_in: usize,
     panels: &'a [f32],
 }
@@ -29,6 +34,18 @@ pub(super) struct I8Job<'a> {
 /// `out = epilogue(x · wᵀ)` with x `[n, n_in]`, w `[n_out, n_in]`, out `[n, n_out]`.
 pub fn matmul_f32(exec: &Exec, x: &[f32], w: &PackedF32, epilogue: &Epilogue, out: &mut [f32]) {
     matmul_f32_rows(exec, x, w, 0..w.n_out(), epilogue, out);
+}
+
+/// As [`matmul_f32`] with rows of x that are `row_stride` apart and may overlap: a convolution.
+/// There are as many as `out` has.
+pub fn matmul_f32_overlapping(
+    exec: &Exec,
+    (x, row_stride): (&[f32], usize),
+    w: &PackedF32,
+    epilogue: &Epilogue,
+    out: &mut [f32],
+) {
+    strided_f32(exec, (x, row_stride), w, 0..w.n_out(), epilogue, out);
 }
 
 /// As [`matmul_f32`] for some outputs (rows of w) only: out `[n, outputs.len()]`, and so the bias.
@@ -46,11 +63,29 @@ pub fn matmul_f32_rows(
         "x is not [n, n_in]"
     );
     assert_eq!(
+        out.len(),
+        x.len() / n_in * outputs.len(),
+        "out is not [n, n_out]"
+    );
+    strided_f32(exec, (x, n_in), w, outputs, epilogue, out);
+}
+
+fn strided_f32(
+    exec: &Exec,
+    (x, row_stride): (&[f32], usize),
+    w: &PackedF32,
+    outputs: Range<usize>,
+    epilogue: &Epilogue,
+    out: &mut [f32],
+) {
+    let n_in = w.n_in();
+    assert_eq!(
         w.level(),
         exec.cpu().level(),
         "weights were packed for another level"
     );
-    let n = x.len() / n_in;
+    let n = out.len() / outputs.len().max(1);
+    assert_rows(x.len(), n, (row_stride, n_in));
     let frame = Frame::new(n, w.n_out(), outputs, epilogue, out);
     let table = exec.cpu().table();
     let grid = Grid {
@@ -66,6 +101,7 @@ pub fn matmul_f32_rows(
     let job = F32Job {
         frame,
         x,
+        row_stride,
         n_in,
         panels: w.panels(),
     };
@@ -128,6 +164,16 @@ pub fn matmul_i8_rows(
     });
 }
 
+/// Panics unless `len` numbers hold n rows of `n_in` that are `row_stride` apart.
+fn assert_rows(len: usize, n: usize, (row_stride, n_in): (usize, usize)) {
+    let before = n.saturating_sub(1).checked_mul(row_stride);
+    let end = before.and_then(|before| before.checked_add(n_in));
+    assert!(
+        n == 0 || end.is_some_and(|end| end <= len),
+        "x has too few rows"
+    );
+}
+
 /// One block of an f32 product.
 ///
 /// # Safety
@@ -141,10 +187,10 @@ pub(super) unsafe fn block_f32<L: Tiles>(job: &F32Job, rows: Range<usize>, panel
         let b = &job.panels[panel * job.n_in * L::F32_COLUMNS..][..job.n_in * L::F32_COLUMNS];
         for row in rows.clone().step_by(L::F32_ROWS) {
             let m = L::F32_ROWS.min(rows.end - row);
-            let a = &job.x[row * job.n_in..(row + m) * job.n_in];
+            let a = &job.x[row * job.row_stride..(row + m - 1) * job.row_stride + job.n_in];
             let tile = TileF32 {
                 a: a.as_ptr(),
-                row_stride: job.n_in,
+                row_stride: job.row_stride,
                 k_stride: 1,
                 m,
                 b: b.as_ptr(),
@@ -160,6 +206,95 @@ pub(super) unsafe fn block_f32<L: Tiles>(job: &F32Job, rows: Range<usize>, panel
             };
         }
     }
+}
+
+/// A bf16 product.
+pub(super) struct Bf16Job<'a> {
+    frame: Frame<'a>,
+    x: &'a [bf16],
+    row_stride: usize,
+    w: &'a PackedBf16,
+}
+
+/// `out = epilogue(x · wᵀ)` in bf16 with sums in f32. Rows of x are `row_stride` apart and may
+/// overlap: a convolution. There are as many as `out` has.
+pub fn matmul_bf16_overlapping(
+    exec: &Exec,
+    (x, row_stride): (&Bf16Numbers, usize),
+    w: &PackedBf16,
+    epilogue: &Epilogue,
+    out: &mut [f32],
+) {
+    let n = out.len() / w.n_out().max(1);
+    assert_rows(x.len(), n, (row_stride, w.n_in()));
+    let x = x.with_slack();
+    // Tiles read whole steps along n_in, and whole tiles of rows.
+    assert_rows(
+        x.len(),
+        n.next_multiple_of(BF16_ROWS),
+        (row_stride, w.k_padded()),
+    );
+    let frame = Frame::new(n, w.n_out(), 0..w.n_out(), epilogue, out);
+    let table = exec.cpu().table();
+    let grid = Grid {
+        n_rows: n,
+        tile_rows: BF16_ROWS,
+        row_bytes: row_stride * 2,
+        columns: BF16_COLUMNS,
+        panel_bytes: w.k_padded() * 2 * BF16_COLUMNS,
+        block_bytes: 512 * 1024,
+        macs_per_ns: 120,
+    };
+    let job = Bf16Job {
+        frame,
+        x,
+        row_stride,
+        w,
+    };
+    grid.run(exec, 0..w.n_out(), |rows, panels| {
+        // SAFETY: the table belongs to a level of this machine, and `grid.run` hands out
+        // disjoint blocks inside the output.
+        unsafe { (table.matmul_bf16)(&job, rows, panels) }
+    });
+}
+
+/// One block of a bf16 product.
+///
+/// # Safety
+/// As for [`block_f32`].
+#[inline(always)]
+pub(super) unsafe fn block_bf16<L: Tiles>(job: &Bf16Job, rows: Range<usize>, panels: Range<usize>) {
+    const { assert!(BF16_ROWS * BF16_COLUMNS <= MAX_TILE) };
+    let mut acc = Scratch::<f32, MAX_TILE>::new();
+    let acc = acc.zeroed(BF16_ROWS * BF16_COLUMNS);
+    let k = job.w.k_padded();
+    // SAFETY: the caller vouches for the level.
+    unsafe { L::begin_bf16() };
+    for panel in panels {
+        let b = &job.w.panels()[panel * k / 2 * BF16_COLUMNS..][..k / 2 * BF16_COLUMNS];
+        for row in rows.clone().step_by(BF16_ROWS) {
+            let m = BF16_ROWS.min(rows.end - row);
+            let first = row * job.row_stride;
+            let a = &job.x[first..first + (BF16_ROWS - 1) * job.row_stride + k];
+            let tile = TileBf16 {
+                a: a.as_ptr(),
+                row_stride: job.row_stride,
+                m: BF16_ROWS,
+                b: b.as_ptr(),
+                k,
+                acc: acc.as_mut_ptr(),
+            };
+            // SAFETY: the slices above hold the rows and one panel, `acc` the tile; the block
+            // belongs to this thread.
+            unsafe {
+                L::tile_bf16(&tile);
+                job.frame
+                    .finish::<L>(row..row + m, panel, BF16_COLUMNS, acc);
+            }
+        }
+    }
+    // SAFETY: the caller vouches for the level.
+    unsafe { L::end_bf16() };
 }
 
 /// One block of an int8 product.

@@ -14,6 +14,7 @@
 
 mod attention;
 mod attention_bf16;
+mod bf16_rows;
 mod epilogue;
 mod exec;
 mod kv_store;
@@ -35,11 +36,15 @@ use half::f16;
 
 pub use attention::{Attention, KvElem, KvPart, Mask, attention, attention_probs};
 pub use attention_bf16::ROOM_ALIGN as BF16_ALIGN;
+pub use bf16_rows::{Bf16Numbers, PackedBf16};
 pub use epilogue::{Activation, Epilogue, Store};
 pub use exec::Exec;
 pub use kv_store::{KvStore, Side, kv_store};
 pub use level::{Cpu, Level, LevelError, SIMD_VARIABLE};
-pub use matmul::{matmul_f32, matmul_f32_rows, matmul_i8, matmul_i8_rows};
+pub use matmul::{
+    matmul_bf16_overlapping, matmul_f32, matmul_f32_overlapping, matmul_f32_rows, matmul_i8,
+    matmul_i8_rows,
+};
 pub use packed::{Aligned, Number, PackedF32, PackedI8, QuantizedRows};
 
 /// Layer normalisation of each row of x `[n, n_state]` into out, with epsilon 1e-5:

@@ -67,6 +67,7 @@ mod sealed {
     impl Number for f32 {}
     impl Number for half::f16 {}
     impl Number for half::bf16 {}
+    impl Number for u32 {}
     impl Number for u8 {}
     impl Number for i8 {}
 }

@@ -236,6 +236,14 @@ pub(super) fn to_bf16(x: &[f32], out: &mut [bf16]) {
     }
 }
 
+/// Converts, rounding as [`bf16_pair`] does: keys and values as queries and probabilities.
+#[inline(always)]
+pub(super) fn kv_to_bf16(x: &[f32], out: &mut [bf16]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        *out = bf16::from_bits((x.to_bits().wrapping_add(0x8000) >> 16) as u16);
+    }
+}
+
 /// The reference of `Tiles::add_tile_bf16`.
 ///
 /// # Safety

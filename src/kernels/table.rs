@@ -11,7 +11,7 @@ use std::ops::Range;
 use half::{bf16, f16};
 
 use super::attention::AttentionJob;
-use super::matmul::{F32Job, I8Job};
+use super::matmul::{Bf16Job, F32Job, I8Job};
 use super::packed::I8Layout;
 use super::portable::{self, Arith};
 
@@ -52,6 +52,9 @@ pub(super) struct TileI8 {
     /// `[I8Layout::rows][columns]`, of which m rows are overwritten.
     pub(super) acc: *mut i32,
 }
+
+/// Rows of a bf16 tile.
+pub(super) const BF16_ROWS: usize = 32;
 
 /// Columns of a bf16 tile.
 pub(super) const BF16_COLUMNS: usize = 32;
@@ -204,6 +207,7 @@ pub(super) struct Table {
     pub(super) f32_columns: usize,
     pub(super) i8: I8Layout,
     pub(super) matmul_f32: unsafe fn(&F32Job, Range<usize>, Range<usize>),
+    pub(super) matmul_bf16: unsafe fn(&Bf16Job, Range<usize>, Range<usize>),
     pub(super) matmul_i8: unsafe fn(&I8Job, Range<usize>, Range<usize>),
     pub(super) quantize_row: unsafe fn(&[f32], &mut [u8]) -> f32,
     pub(super) attention_f32: unsafe fn(&AttentionJob<f32>, usize),
@@ -222,6 +226,7 @@ pub(super) struct Table {
     pub(super) dots: unsafe fn(&[f32], &[f32], &mut [f32]),
     pub(super) from_f16: unsafe fn(&[f16], &mut [f32]),
     pub(super) to_f16: unsafe fn(&[f32], &mut [f16]),
+    pub(super) kv_to_bf16: unsafe fn(&[f32], &mut [bf16]),
     pub(super) to_bf16: unsafe fn(&[f32], &mut [bf16]),
 }
 
@@ -284,6 +289,9 @@ macro_rules! level_table {
             matmul_f32: compiled_for!($features,
                 (job: &matmul::F32Job, rows: Range<usize>, panels: Range<usize>),
                 matmul::block_f32::<L>),
+            matmul_bf16: compiled_for!($features,
+                (job: &matmul::Bf16Job, rows: Range<usize>, panels: Range<usize>),
+                matmul::block_bf16::<L>),
             matmul_i8: compiled_for!($features,
                 (job: &matmul::I8Job, rows: Range<usize>, panels: Range<usize>),
                 matmul::block_i8::<L>),
@@ -308,6 +316,8 @@ macro_rules! level_table {
             dots: compiled_for!($features, (q: &[f32], keys: &[f32], out: &mut [f32]), L::dots),
             from_f16: compiled_for!($features, (x: &[f16], out: &mut [f32]), L::from_f16),
             to_f16: compiled_for!($features, (x: &[f32], out: &mut [f16]), L::to_f16),
+            kv_to_bf16: compiled_for!($features, (x: &[f32], out: &mut [bf16]),
+                portable::kv_to_bf16),
             to_bf16: compiled_for!($features, (x: &[f32], out: &mut [bf16]), portable::to_bf16),
         }
     }};

@@ -5,11 +5,13 @@
 //! states and nothing is allocated after load.
 
 mod attention;
+mod convolution;
 mod kv_cache;
 mod linear;
 mod norm;
 
 pub use attention::{KvPrecision, MixedKvCache, Queries};
+pub use convolution::Convolution;
 pub use kv_cache::KvCache;
 pub use linear::{Compute, Linear, Output, Weights};
 pub use norm::LayerNorm;

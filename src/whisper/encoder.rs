@@ -12,8 +12,8 @@
 use std::ops::ControlFlow;
 
 use crate::format::{FormatError, WhisperDims};
-use crate::kernels::{Exec, QuantizedRows};
-use crate::nn::{KvPrecision, LayerNorm, Linear, MixedKvCache, Output, Queries};
+use crate::kernels::{Bf16Numbers, Exec, QuantizedRows};
+use crate::nn::{Convolution, KvPrecision, LayerNorm, Linear, MixedKvCache, Output, Queries};
 
 use super::load::Loader;
 use super::silence::Silence;
@@ -30,8 +30,8 @@ struct Block {
 
 /// The weights.
 pub struct Encoder {
-    conv1: Linear,
-    conv2: Linear,
+    conv1: Convolution,
+    conv2: Convolution,
     /// `[n_audio_ctx, n_state]`
     positions: Vec<f32>,
     blocks: Vec<Block>,
@@ -50,7 +50,10 @@ pub struct EncoderState {
     mel: Vec<f32>,
     /// Output of the first convolution with one empty row at each end, `[2 * n_ctx + 2, n_state]`.
     conv: Vec<f32>,
-    /// Neighbouring frames side by side, or the hidden layer of the MLP.
+    /// Both of them once more, in the precision of the convolutions.
+    mel_rounded: Bf16Numbers,
+    conv_rounded: Bf16Numbers,
+    /// The hidden layer of the MLP, `[n_ctx, 4 * n_state]`.
     wide: Vec<f32>,
     /// `[n_ctx, n_state]`: the residual stream, afterwards the result.
     x: Vec<f32>,
@@ -108,11 +111,12 @@ impl Encoder {
     /// Buffers for windows of up to `n_audio_ctx` frames.
     pub fn new_state(&self) -> EncoderState {
         let (n, d) = (self.n_ctx, self.n_state);
-        let wide = (2 * n * 3 * self.n_mels).max(n * 4 * d);
         EncoderState {
             mel: vec![0.0; (2 * n + 2) * self.n_mels],
             conv: vec![0.0; (2 * n + 2) * d],
-            wide: vec![0.0; wide],
+            mel_rounded: self.conv1.scratch(2 * n + 2),
+            conv_rounded: self.conv2.scratch(2 * n + 2),
+            wide: vec![0.0; n * 4 * d],
             x: vec![0.0; n * d],
             h: vec![0.0; n * d],
             q: vec![0.0; n * d],
@@ -135,8 +139,8 @@ impl Encoder {
         let linear = |l: &Linear| l.weights().bytes();
         let block =
             |b: &Block| linear(&b.qkv) + linear(&b.out) + linear(&b.mlp_0) + linear(&b.mlp_2);
-        linear(&self.conv1)
-            + linear(&self.conv2)
+        self.conv1.bytes()
+            + self.conv2.bytes()
             + self.positions.len() * 4
             + self.blocks.iter().map(block).sum::<usize>()
     }
@@ -192,21 +196,15 @@ impl Encoder {
         let (n, d, m) = (state.n_frames, self.n_state, self.n_mels);
         state.mel[m..m + mel.len()].copy_from_slice(mel);
         state.mel[m + mel.len()..][..m].fill(0.0);
-        let wide = &mut state.wide[..2 * n * 3 * m];
-        for (t, row) in wide.chunks_exact_mut(3 * m).enumerate() {
-            row.copy_from_slice(&state.mel[t * m..(t + 3) * m]);
-        }
+        let mel = &state.mel[..(2 * n + 2) * m];
         let conv = &mut state.conv[d..(2 * n + 1) * d];
         self.conv1
-            .forward(exec, wide, &mut state.rows, Output::Gelu, conv);
+            .forward(exec, (mel, 1), &mut state.mel_rounded, conv);
         state.conv[(2 * n + 1) * d..][..d].fill(0.0);
-        let wide = &mut state.wide[..n * 3 * d];
-        for (t, row) in wide.chunks_exact_mut(3 * d).enumerate() {
-            row.copy_from_slice(&state.conv[2 * t * d..(2 * t + 3) * d]);
-        }
+        let conv = &state.conv[..(2 * n + 2) * d];
         let x = &mut state.x[..n * d];
         self.conv2
-            .forward(exec, wide, &mut state.rows, Output::Gelu, x);
+            .forward(exec, (conv, 2), &mut state.conv_rounded, x);
         for (x, p) in x.iter_mut().zip(&self.positions) {
             *x += p;
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::format::{FormatError, WhisperFile};
 use crate::kernels::{Cpu, PackedI8};
-use crate::nn::{Compute, KvPrecision, LayerNorm, Linear, Weights};
+use crate::nn::{Compute, Convolution, KvPrecision, LayerNorm, Linear, Weights};
 
 /// Numbers of a matrix that are floats at a time while it is quantised: 4 MB of them.
 const CHUNK_LEN: usize = 1 << 20;
@@ -217,15 +217,14 @@ impl<'a> Loader<'a> {
         Ok(Linear::new(weights, Some(bias)))
     }
 
-    /// A convolution of width 3 as a linear layer over three neighbouring frames: the weights
-    /// `[n_out, n_in, 3]` become `[n_out, 3 * n_in]`, frame by frame. It stays in floats: the
-    /// front is a twentieth of the work and everything behind it depends on it.
+    /// A convolution of width 3: the weights `[n_out, n_in, 3]` become `[n_out, 3 * n_in]`, frame
+    /// by frame.
     pub(super) fn convolution(
         &mut self,
         name: &str,
         n_out: usize,
         n_in: usize,
-    ) -> Result<Linear, FormatError> {
+    ) -> Result<Convolution, FormatError> {
         self.read(&format!("{name}.weight"))?;
         let mut w = vec![0.0; n_out * 3 * n_in];
         for (to, from) in w
@@ -238,9 +237,8 @@ impl<'a> Loader<'a> {
                 }
             }
         }
-        let packed = Weights::pack(self.cpu, Compute::F32, &w, n_out, 3 * n_in);
         let bias = self.floats(&format!("{name}.bias"))?;
-        Ok(Linear::new(packed, Some(bias)))
+        Ok(Convolution::pack(self.cpu, self.compute, &w, bias))
     }
 }
 
