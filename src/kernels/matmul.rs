@@ -414,6 +414,13 @@ impl Grid {
             return 1;
         }
         let wanted = (4 * n_threads).div_ceil(n_blocks);
-        wanted.min(ns / n_blocks / TASK_NS).clamp(1, n_panels)
+        let n_groups = wanted.min(ns / n_blocks / TASK_NS).clamp(1, n_panels);
+        // With few rows every thread should have as many groups: three groups take two threads as
+        // long as four.
+        if n_blocks == 1 && n_groups > n_threads {
+            n_groups - n_groups % n_threads
+        } else {
+            n_groups
+        }
     }
 }

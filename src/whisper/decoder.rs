@@ -53,7 +53,15 @@ pub struct Cross {
     pub(super) layers: Vec<KvCache<f16>>,
     /// Frames of the window that were computed.
     n_frames: usize,
+    /// Keys and values of some frames as the linear layer leaves them,
+    /// `[CROSS_FRAMES, 2 * n_state]`.
+    both: Vec<f32>,
+    /// The quantised frames.
+    rows: QuantizedRows,
 }
+
+/// Frames whose keys and values are computed at a time: bounds the intermediate result.
+const CROSS_FRAMES: usize = 256;
 
 impl Cross {
     /// Number of real frames.
@@ -183,6 +191,8 @@ impl Decoder {
         Cross {
             layers: (0..self.blocks.len()).map(|_| cache()).collect(),
             n_frames: 0,
+            both: vec![0.0; CROSS_FRAMES.min(self.n_audio_ctx) * 2 * self.n_state],
+            rows: QuantizedRows::with_capacity(CROSS_FRAMES, self.n_state),
         }
     }
 
@@ -206,19 +216,16 @@ impl Decoder {
 
     /// Computes the keys and values of an encoded window, `[n_frames, n_state]`, into `cross`.
     pub fn cross(&self, exec: &Exec, audio: &[f32], cross: &mut Cross) {
-        /// Frames at a time: bounds the intermediate result.
-        const CHUNK: usize = 256;
         let d = self.n_state;
         cross.n_frames = audio.len() / d;
-        let mut both = vec![0.0; CHUNK.min(cross.n_frames.max(1)) * 2 * d];
-        let mut rows = QuantizedRows::with_capacity(CHUNK, d);
-        for (i, frames) in audio.chunks(CHUNK * d).enumerate() {
-            let both = &mut both[..frames.len() * 2];
+        let rows = &mut cross.rows;
+        for (i, frames) in audio.chunks(CROSS_FRAMES * d).enumerate() {
+            let both = &mut cross.both[..frames.len() * 2];
             for (block, cache) in self.blocks.iter().zip(&mut cross.layers) {
                 block
                     .cross_kv
-                    .forward(exec, frames, &mut rows, Output::Plain, both);
-                cache.store(exec, (both, 2 * d), (0, d), i * CHUNK);
+                    .forward(exec, frames, rows, Output::Plain, both);
+                cache.store(exec, (both, 2 * d), (0, d), i * CROSS_FRAMES);
             }
         }
     }
