@@ -185,7 +185,7 @@ pub enum WordTimes {
 /// How much of 30 s is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
-    /// Every window is padded to 30 s, as the model was trained, and decoded as the reference does.
+    /// Every window is padded to 30 s, as the model was trained.
     Full,
     /// The real frames and a second of silence; the rest is cached silence.
     Short,

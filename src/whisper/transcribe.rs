@@ -223,8 +223,9 @@ impl Transcriber {
     /// The text of the window.
     ///
     /// In a short window, text that is not believed is decoded once more with full padding before
-    /// chance is tried: what went wrong may be the cached silence. So is text that says little for
-    /// much speech; and text that says little replaces none but a loop.
+    /// chance is tried: what went wrong may be the cached silence. Text that says little for much
+    /// speech is decoded once more with the other padding, whichever that is; and text that says
+    /// little replaces none but a loop.
     fn text(&mut self, exec: &Exec, n_columns: usize) -> Hypothesis {
         if self.is_mute(n_columns) {
             return Hypothesis::default();
@@ -237,24 +238,27 @@ impl Transcriber {
             true => 1,
             false => self.options.thresholds.temperatures.len(),
         };
-        let is_whole = self.cross.n_frames() == self.model.dims().n_audio_ctx;
-        if is_whole {
+        if n_columns + TAIL_COLUMNS >= self.window_columns() {
             return self.decode(n_temperatures);
         }
-        let text = self.decode(1.min(n_temperatures));
+        let (other, n_first) = match self.options.window {
+            Window::Short => (Window::Full, n_temperatures.min(1)),
+            Window::Full => (Window::Short, n_temperatures),
+        };
+        let text = self.decode(n_first);
         let thresholds = &self.options.thresholds;
-        let doubted = thresholds.needs_retry(&text);
+        let doubted = other == Window::Full && thresholds.needs_retry(&text);
         let sparse = !thresholds.is_silence(&text) && self.is_sparse(&text, n_columns);
         if self.abort.load(Ordering::Relaxed) || !(doubted || sparse) {
             return text;
         }
         log::debug!(
-            "once more with full padding: {} tokens, log-probability {:.2}, compression {:.2}",
+            "once more, {other:?} padding: {} tokens, log-probability {:.2}, compression {:.2}",
             self.n_spoken(&text),
             text.avg_logprob,
             text.compression_ratio
         );
-        if self.encode(exec, n_columns, Window::Full).is_break() {
+        if self.encode(exec, n_columns, other).is_break() {
             return text;
         }
         let second = self.decode(if doubted { n_temperatures } else { 1 });
