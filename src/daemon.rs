@@ -204,6 +204,11 @@ pub fn run(
         hurry: Some(hurry_in),
     };
     let end = caller.run(sink);
+    if end == End::Complete && !stop.is_requested() {
+        // The recogniser ends after the source alone: how that ended is about to be known.
+        recogniser.join();
+        return front.join().unwrap_or(Ok(()));
+    }
     finish(front, recogniser, end)
 }
 

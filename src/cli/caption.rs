@@ -10,7 +10,8 @@ use super::output::captions::{Captions, Format};
 use super::setup::{self, Setup};
 use super::signals::OnSignal;
 use super::{Failure, Globals};
-use crate::daemon::{Flow, Pace};
+use crate::audio::SourceSpec;
+use crate::daemon::Flow;
 use crate::event::Event;
 use crate::pipeline::Act;
 use crate::whisper::Task;
@@ -76,10 +77,9 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     if args.translate {
         settings.options.task = Task::Translate;
     }
-    let feed = match (setup::is_live(&spec), args.speed) {
-        (true, _) => Feed::Threads(Pace::Source),
-        (false, Speed::One) => Feed::Threads(Pace::RealTime),
-        (false, Speed::Max) => Feed::Direct(Act::Report),
+    let feed = match (&spec, args.speed) {
+        (SourceSpec::Mic(_), _) | (_, Speed::One) => Feed::Threads(setup::pace(&spec)),
+        (_, Speed::Max) => Feed::Direct(Act::Report),
     };
     let model = setup.model()?;
     let began = Instant::now();

@@ -11,7 +11,7 @@ use super::setup::{self, Setup};
 use super::signals::OnSignal;
 use super::{Failure, Globals};
 use crate::config::{self, Config};
-use crate::daemon::{Flow, Pace};
+use crate::daemon::Flow;
 use crate::event::Event;
 
 const EXAMPLES: &str = "\
@@ -51,11 +51,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     // Before the model, which takes longer: what is missing is said at once.
     let source = crate::audio::open(&spec)?;
     let model = setup.model()?;
-    let pace = if setup::is_live(&spec) {
-        Pace::Source
-    } else {
-        Pace::RealTime
-    };
+    let pace = setup::pace(&spec);
     let mut captions = Captions::new(format, Out::stdout(), Instant::now())?;
     let mut written = Ok(());
     let mut sink = |event: Event| {

@@ -7,6 +7,7 @@ use std::thread::available_parallelism;
 use super::{Failure, Globals};
 use crate::audio::{PcmSpec, SourceSpec, StdinFormat};
 use crate::config::{self, ComputeConfig, Config, ConfigError, TaskConfig, WindowConfig};
+use crate::daemon::Pace;
 use crate::error::{Classify, Kind};
 use crate::format::WhisperFile;
 use crate::kernels::{Cpu, Exec};
@@ -231,9 +232,13 @@ pub(crate) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Whether the source comes at its own pace.
-pub(crate) fn is_live(spec: &SourceSpec) -> bool {
-    matches!(spec, SourceSpec::Mic(_))
+/// The pace of the source: what is recorded is played as if it were spoken now, everything else
+/// comes at a pace of its own.
+pub(crate) fn pace(spec: &SourceSpec) -> Pace {
+    match spec {
+        SourceSpec::File(_) => Pace::RealTime,
+        SourceSpec::Stdin(_) | SourceSpec::Mic(_) => Pace::Source,
+    }
 }
 
 /// Cores that this process may use, hardware threads of one core counted once: two threads that

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -12,6 +13,9 @@ use crate::error::Kind;
 
 /// Exit code of work that a signal has cut short.
 pub(crate) const INTERRUPTED: u8 = 130;
+
+/// A stop takes a second at most; after this the program is ended as it is.
+const LAST_RESORT: Duration = Duration::from_millis(1_500);
 
 /// A stop that the next Ctrl-C or SIGTERM requests.
 pub(crate) struct OnSignal {
@@ -43,6 +47,12 @@ impl OnSignal {
                     std::process::exit(i32::from(idle_code));
                 }
                 handle.request();
+                // In case even the deadlines of the work are not kept, as when nobody takes what is
+                // written.
+                let _ = std::thread::Builder::new().spawn(move || {
+                    std::thread::sleep(LAST_RESORT);
+                    std::process::exit(i32::from(INTERRUPTED));
+                });
             }
         };
         let thread = std::thread::Builder::new()
