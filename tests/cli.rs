@@ -439,3 +439,49 @@ fn raw_samples_on_stdin() {
     let ran = hark_with_input(&args, &bytes, 4_321).expect(0);
     assert!(ran.stdout.contains("shop"), "{}", ran.stdout);
 }
+
+#[test]
+fn a_measurement_is_one_object_with_its_conditions_and_bounds() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let clip = recording(SHOP_BOY);
+    let audio = ["bench", "whisper", "--audio", arg(&clip), "--runs", "2"];
+    let full = ["--window", "full", "--compute", "f32", "--threads", "1"];
+    let ran = hark(&[&audio[..], &full, &["--json"]].concat()).expect(0);
+    let lines = ran.json_lines();
+    assert_eq!(lines.len(), 1, "{}", ran.stdout);
+    let object = &lines[0];
+    for (key, value) in [
+        ("model", "tiny.en"),
+        ("compute", "f32"),
+        ("decoding", "greedy"),
+        ("window", "full"),
+    ] {
+        assert_eq!(object[key], value);
+    }
+    assert_eq!(
+        (&object["threads"], &object["runs"]),
+        (&1.into(), &2.into())
+    );
+    for key in [
+        "load_ms",
+        "mel_ms",
+        "encode_ms",
+        "decode_ms_per_token",
+        "total_ms",
+        "rtf",
+    ] {
+        let of = |ending: &str| object[format!("{key}{ending}")].as_f64().unwrap();
+        let (least, median, greatest) = (of("_min"), of(""), of("_max"));
+        assert!(
+            0.0 < least && least <= median && median <= greatest,
+            "{key}"
+        );
+    }
+    assert!(object["tokens"].as_u64().unwrap() > 5);
+    assert!(object["machine"].is_string() && object["simd"].is_string());
+    assert!(!object["peak_rss_mb"].is_null() || cfg!(not(target_os = "linux")));
+    let both = hark(&["bench", "whisper", arg(&clip), "--audio", arg(&clip)]).expect(2);
+    assert!(both.complaint().contains("--audio"), "{}", both.stderr);
+}

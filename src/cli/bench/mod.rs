@@ -1,0 +1,37 @@
+//! `hark bench`: how fast this machine is.
+//!
+//! Each figure is the median of several runs, with the least and the greatest beside it. With
+//! `--json` one object is printed on one line, and nothing else.
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use super::{Failure, Globals};
+
+mod machine;
+mod report;
+mod whisper;
+
+const EXAMPLES: &str = "\
+Examples:
+  hark bench whisper
+  hark bench whisper speech.flac --model base --runs 5 --json";
+
+/// How fast this machine is
+#[derive(Debug, ClapArgs)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Whisper(whisper::Args),
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
+    match args.what {
+        What::Whisper(args) => whisper::run(&args, globals),
+    }
+}
