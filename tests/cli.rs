@@ -485,3 +485,27 @@ fn a_measurement_is_one_object_with_its_conditions_and_bounds() {
     let both = hark(&["bench", "whisper", arg(&clip), "--audio", arg(&clip)]).expect(2);
     assert!(both.complaint().contains("--audio"), "{}", both.stderr);
 }
+
+#[test]
+fn every_kernel_is_measured_beside_the_limits() {
+    if !support::keeps_up() {
+        return;
+    }
+    let args = ["bench", "kernels", "--runs", "1", "--threads", "1"];
+    let ran = hark(&[&args[..], &["--json"]].concat()).expect(0);
+    let lines = ran.json_lines();
+    assert_eq!(lines.len(), 1, "{}", ran.stdout);
+    let object = &lines[0];
+    for key in ["limit_f32_gmacs", "limit_int8_gmacs", "limit_read_gbs"] {
+        assert!(object[key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    // Eight layers with four numbers of rows, and the logits, in two kinds of arithmetic.
+    assert_eq!(object["matmul"].as_array().unwrap().len(), 2 * (8 * 4 + 1));
+    for name in ["matmul", "attention"] {
+        for row in object[name].as_array().unwrap() {
+            assert!(row["gmacs"].as_f64().unwrap() > 0.0, "{row}");
+            assert!(row["share"].as_f64().unwrap() > 0.0, "{row}");
+            assert_eq!(row["gbs"].is_number(), row["m"] == 1, "{row}");
+        }
+    }
+}

@@ -78,6 +78,11 @@ impl Setup {
         }
     }
 
+    /// Threads that compute.
+    pub(crate) fn n_threads(&self) -> usize {
+        self.n_threads
+    }
+
     /// How recordings are transcribed; `language` as typed: a code, a name or `auto`.
     pub(crate) fn options(&self, language: Option<&str>) -> Options {
         let config = &self.config.whisper;

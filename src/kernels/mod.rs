@@ -19,6 +19,7 @@ mod epilogue;
 mod exec;
 mod kv_store;
 mod level;
+mod limits;
 mod matmul;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -41,6 +42,7 @@ pub use epilogue::{Activation, Epilogue, Store};
 pub use exec::Exec;
 pub use kv_store::{KvStore, Side, kv_store};
 pub use level::{Cpu, Level, LevelError, SIMD_VARIABLE};
+pub use limits::{LimitBy, Peak, peak_bf16, peak_f32, peak_i8, read, tile_names};
 pub use matmul::{
     matmul_bf16_overlapping, matmul_f32, matmul_f32_overlapping, matmul_f32_rows, matmul_i8,
     matmul_i8_rows,

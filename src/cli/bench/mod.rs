@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use super::{Failure, Globals};
 
+mod kernels;
 mod machine;
 mod report;
 mod whisper;
@@ -14,7 +15,8 @@ mod whisper;
 const EXAMPLES: &str = "\
 Examples:
   hark bench whisper
-  hark bench whisper speech.flac --model base --runs 5 --json";
+  hark bench whisper speech.flac --model base --runs 5 --json
+  hark bench kernels --threads 1";
 
 /// How fast this machine is
 #[derive(Debug, ClapArgs)]
@@ -27,11 +29,13 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     Whisper(whisper::Args),
+    Kernels(kernels::Args),
 }
 
 /// Runs the subcommand.
 pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     match args.what {
         What::Whisper(args) => whisper::run(&args, globals),
+        What::Kernels(args) => kernels::run(&args, globals),
     }
 }

@@ -52,7 +52,7 @@ impl Figures {
     }
 }
 
-/// What is printed: named values in the order they were put.
+/// What is printed: named values in the order they were put, and tables of them.
 #[derive(Default)]
 pub(super) struct Report {
     lines: Vec<String>,
@@ -77,6 +77,18 @@ impl Report {
         let Figures { median, min, max } = figures;
         self.line(name, &format!("{median:.4} ({min:.4} to {max:.4})"));
         figures.put(name, &mut self.values);
+    }
+
+    /// Objects that people see as `rows` of text, one each.
+    pub(super) fn table(&mut self, name: &str, rows: Vec<(String, Map<String, Value>)>) {
+        self.lines.push(String::new());
+        self.lines.push(format!("{name}:"));
+        let mut objects = Vec::new();
+        for (line, object) in rows {
+            self.lines.push(format!("  {line}"));
+            objects.push(Value::Object(object));
+        }
+        self.values.insert(name.to_owned(), Value::Array(objects));
     }
 
     fn line(&mut self, name: &str, text: &str) {

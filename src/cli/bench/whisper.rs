@@ -17,6 +17,7 @@ use crate::config::ComputeConfig;
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::error::Kind;
 use crate::event::round_to;
+use crate::kernels::tile_names;
 use crate::whisper::{Model, Options, Stats, Transcriber, Window};
 
 const EXAMPLES: &str = "\
@@ -230,6 +231,7 @@ fn describe(args: &Args, measured: &Measured, report: &mut Report) {
     report.put("machine", machine::name());
     report.put("threads", json!(model.exec().n_threads()));
     report.put("simd", model.exec().cpu().name());
+    report.put("kernels", json!(tile_names(model.exec().cpu())));
     report.put("model", model.name());
     report.put("compute", model.compute().name());
     report.put("decoding", measured.decoding.as_str());
