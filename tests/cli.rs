@@ -262,6 +262,29 @@ fn every_format_holds_the_same_text() {
 }
 
 #[test]
+fn a_wider_search_is_named_and_one_beam_is_greedy() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let clip = recording(SHOP_BOY);
+    let with = |beam: &[&str]| {
+        let ran = hark(&[&["transcribe", "--format", "jsonl", arg(&clip)], beam].concat());
+        ran.expect(0).json_lines().remove(0)
+    };
+    let (greedy, five) = (with(&[]), with(&["--beam", "5", "--words"]));
+    assert_eq!(with(&["--beam", "1"]), greedy);
+    assert_eq!(greedy["decoding"], "greedy");
+    assert_eq!(five["decoding"], "beam5");
+    assert!(five["text"].as_str().unwrap().contains("shop"), "{five}");
+    let words = five["segments"][0]["words"].as_array().unwrap();
+    assert!(words.len() > 5, "{five}");
+    for beam in ["0", "9", "many"] {
+        let ran = hark(&["transcribe", "--beam", beam, arg(&clip)]).expect(2);
+        assert!(ran.complaint().contains("--beam"), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn words_have_times_in_order() {
     if model("tiny.en").is_none() {
         return;

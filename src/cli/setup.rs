@@ -107,6 +107,7 @@ impl Setup {
                 WordTimes::Off
             },
             prompt: config.prompt.clone(),
+            beam: config.beam,
             thresholds: Thresholds {
                 temperatures: config.temperatures.clone(),
                 compression_ratio: config.compression_ratio,

@@ -19,7 +19,7 @@ use crate::daemon::Stop;
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::error::Kind;
 use crate::event::Seconds;
-use crate::whisper::{Model, Options, Segment, Task, Transcriber, WordTimes};
+use crate::whisper::{MAX_BEAM, Model, Options, Segment, Task, Transcriber, WordTimes};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,6 +27,7 @@ Examples:
   hark transcribe --format srt --output talk.srt talk.mp3
   hark transcribe --format jsonl --words *.flac > talks.jsonl
   hark transcribe --model base --language de --translate rede.ogg
+  hark transcribe --beam 5 lecture.wav
   arecord -f S16_LE -r 16000 -c 1 -t raw -d 5 | hark transcribe - --raw s16le,16000,1";
 
 /// Write down what is said in recordings
@@ -49,6 +50,11 @@ pub(crate) struct Args {
     /// Write it down in English
     #[arg(long)]
     translate: bool,
+    /// Texts followed side by side, of which the likeliest is taken, 1 to 8; 1 is greedy and the
+    /// fastest [default: of the configuration]
+    #[arg(long, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=MAX_BEAM as i64))]
+    beam: Option<u8>,
     /// Give every word its time (in json and jsonl)
     #[arg(long)]
     words: bool,
@@ -70,6 +76,9 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     let mut options = setup.options(args.language.as_deref());
     if args.translate {
         options.task = Task::Translate;
+    }
+    if let Some(beam) = args.beam {
+        options.beam = usize::from(beam);
     }
     if args.words {
         options.words = WordTimes::On;
@@ -201,7 +210,7 @@ impl Job {
             text: String::new(),
             segments: Vec::new(),
             model: self.model.name().to_owned(),
-            decoding: "greedy",
+            decoding: self.options.decoding(),
             compute: self.model.compute().name(),
             error,
         })?;

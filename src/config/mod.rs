@@ -168,6 +168,8 @@ pub struct WhisperConfig {
     pub prompt: String,
     /// Whether words get times.
     pub words: bool,
+    /// Texts followed side by side at temperature 0; 1 is greedy.
+    pub beam: usize,
     /// Temperatures tried one after the other while the text looks wrong.
     pub temperatures: Vec<f32>,
     /// Text that compresses better than this repeats itself.
@@ -186,6 +188,7 @@ impl Default for WhisperConfig {
             window: WindowConfig::default(),
             prompt: String::new(),
             words: false,
+            beam: 1,
             temperatures: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
             compression_ratio: 2.4,
             logprob: -1.0,

@@ -86,6 +86,7 @@ fn whisper(mut section: Section, to: &mut WhisperConfig) -> Result<(), ConfigErr
     section.choice("window", &windows, &mut to.window)?;
     section.text("prompt", &mut to.prompt)?;
     section.flag("words", &mut to.words)?;
+    section.integer("beam", 1..=8, &mut to.beam)?;
     if let Some(entry) = section.take("temperatures") {
         to.temperatures = temperatures(entry)?;
     }

@@ -155,6 +155,8 @@ fn values_are_checked_with_line_and_key() {
         "[whisper]\ntemperatures = []",
         "[whisper]\ntemperatures = [0.2, 0.1]",
         "[whisper]\nwords = 1",
+        "[whisper]\nbeam = 0",
+        "[whisper]\nbeam = 9",
         "[caption]\npartial_step_ms = 50",
         "[log]\nlevel = 'loud'",
         "command = 3",
@@ -184,12 +186,13 @@ fn values_are_checked_with_line_and_key() {
 fn values_of_every_kind_are_read() {
     let (config, _) = parse(
         "[whisper]\nlanguage = 'German'\ntask = 'translate'\ntemperatures = [0, 0.5]\n\
-         [model]\nthreads = 3\ncompute = 'f32'\n[vad]\nthreshold = 0.2\n",
+         beam = 5\n[model]\nthreads = 3\ncompute = 'f32'\n[vad]\nthreshold = 0.2\n",
     )
     .unwrap();
     assert_eq!(config.whisper.language.as_deref(), Some("de"));
     assert_eq!(config.whisper.task, TaskConfig::Translate);
     assert_eq!(config.whisper.temperatures, [0.0, 0.5]);
+    assert_eq!(config.whisper.beam, 5);
     assert_eq!(
         (config.model.threads, config.model.compute),
         (3, ComputeConfig::F32)

@@ -1,5 +1,7 @@
 //! Keys and values of one attention layer, kept head by head.
 
+use half::f16;
+
 use crate::kernels::{self, Aligned, Exec, KvElem, KvPart, KvStore, Number, Side};
 
 /// A cache of fixed capacity, laid out as the kernels want it: each head reads contiguous memory.
@@ -78,6 +80,22 @@ impl<T: KvElem + Number> KvCache<T> {
             v: &self.v,
             capacity: self.room,
             range,
+        }
+    }
+}
+
+impl KvCache<f16> {
+    // In f16 each head has its positions one after the other, values too.
+
+    /// Takes over the first `n` positions of `other`, a cache of the same shape. Does not allocate.
+    pub fn copy_from(&mut self, other: &Self, n: usize) {
+        assert!(n <= self.capacity && self.k.len() == other.k.len(), "shape");
+        let head = self.room * self.d_head;
+        for (to, from) in [(&mut self.k, &other.k), (&mut self.v, &other.v)] {
+            for start in (0..self.n_head).map(|i| i * head) {
+                let range = start..start + n * self.d_head;
+                to[range.clone()].copy_from_slice(&from[range]);
+            }
         }
     }
 }

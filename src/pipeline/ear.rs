@@ -48,7 +48,9 @@ impl WhisperEar {
         let thresholds = options.thresholds.clone();
         let mut whole = Transcriber::new(model.clone(), options.clone())?;
         whole.set_abort(abort.whole.clone());
-        // A partial that fails its checks is not shown: trying again would only cost time.
+        // A partial that fails its checks is not shown, and the next one is near: trying again or
+        // searching wider would only cost time.
+        options.beam = 1;
         options.thresholds.temperatures = vec![0.0];
         let mut partial = Transcriber::new(model.clone(), options)?;
         partial.set_abort(abort.partial.clone());

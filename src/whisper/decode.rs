@@ -1,4 +1,4 @@
-//! One window to text: greedy decoding, its checks, and more tries at higher temperatures.
+//! One window to text: greedy decoding or a beam search, the checks, and more tries at higher temperatures.
 //!
 //! The loop and its thresholds follow OpenAI's reference (`transcribe.py`, `decoding.py`).
 
@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::kernels;
 
+use super::beam::{BeamSearch, Limits};
+use super::branches::{DecoderBranches, MAX_BEAM, States};
 use super::decoder::{Audio, DecoderState};
 use super::loops;
 use super::rules::Rules;
@@ -30,12 +32,49 @@ pub(super) struct Hypothesis {
     pub(super) looped: bool,
 }
 
+/// What a text begins from.
+pub(super) struct Start<'a> {
+    pub(super) model: &'a Model,
+    pub(super) audio: Audio<'a>,
+    /// Earlier text, start of transcript, language and task.
+    pub(super) prompt: &'a [u32],
+    /// Length of the part before the start of transcript.
+    pub(super) n_before_sot: usize,
+}
+
+impl Start<'_> {
+    /// Feeds the prompt to an emptied state: the logits after it, and the probability that the
+    /// window holds no speech.
+    pub(super) fn logits<'s>(&self, state: &'s mut DecoderState) -> (&'s mut [f32], f32) {
+        let (model, n_vocab) = (self.model, self.model.dims().n_vocab);
+        state.truncate(0);
+        let n_rows = self.prompt.len() - self.n_before_sot;
+        let logits =
+            (model.decoder()).forward(model.exec(), self.prompt, self.audio, state, n_rows);
+        let no_speech = model.tokenizer().special().no_speech;
+        let no_speech_prob = probability(model, &logits[..n_vocab], no_speech);
+        (&mut logits[(n_rows - 1) * n_vocab..], no_speech_prob)
+    }
+
+    /// Most tokens that a text may have.
+    fn max_tokens(&self) -> usize {
+        let n_left = self.model.decoder().n_ctx() - self.prompt.len();
+        (self.model.dims().n_text_ctx / 2).min(n_left)
+    }
+}
+
+/// A beam search and the states of its texts.
+struct Beams {
+    search: BeamSearch,
+    states: States,
+}
+
 /// Decodes windows of one stream.
 pub(super) struct WindowDecoder {
     pub(super) state: DecoderState,
     rules: Rules,
-    /// Prompt, start of transcript, language and task, reused from window to window.
-    prompt: Vec<u32>,
+    /// None when decoding is greedy.
+    beams: Option<Beams>,
     /// The best of all tries, of one temperature's, and the one being made.
     best: Hypothesis,
     leader: Hypothesis,
@@ -46,7 +85,13 @@ pub(super) struct WindowDecoder {
 }
 
 impl WindowDecoder {
-    pub(super) fn new(model: &Model, rules: Rules) -> Self {
+    /// Follows `n_beams` texts side by side; one is greedy.
+    pub(super) fn new(model: &Model, rules: Rules, n_beams: usize) -> Self {
+        let n_beams = n_beams.clamp(1, MAX_BEAM);
+        let beams = || Beams {
+            search: BeamSearch::new(n_beams, model.dims().n_text_ctx),
+            states: States::new(model, n_beams),
+        };
         let trial = || Hypothesis {
             tokens: Vec::with_capacity(model.dims().n_text_ctx),
             logprobs: Vec::with_capacity(model.dims().n_text_ctx),
@@ -55,7 +100,7 @@ impl WindowDecoder {
         WindowDecoder {
             state: model.decoder.new_state(),
             rules,
-            prompt: Vec::with_capacity(model.dims().n_text_ctx),
+            beams: (n_beams > 1).then(beams),
             best: trial(),
             leader: trial(),
             trial: trial(),
@@ -70,18 +115,13 @@ impl WindowDecoder {
     }
 
     /// Decodes at `temperatures` in turn until the result passes the checks; when none does, the
-    /// best of all tries is taken. `prompt` is what precedes the text, `n_before_sot` the length of
-    /// its part before the start of transcript.
+    /// best of all tries is taken.
     pub(super) fn decode(
         &mut self,
-        model: &Model,
-        audio: Audio<'_>,
-        (prompt, n_before_sot): (&[u32], usize),
+        start: &Start<'_>,
         (thresholds, temperatures): (&Thresholds, &[f32]),
         abort: &AtomicBool,
     ) -> &Hypothesis {
-        self.prompt.clear();
-        self.prompt.extend_from_slice(prompt);
         for (i, &temperature) in temperatures.iter().enumerate() {
             let n_samples = if temperature > 0.0 {
                 thresholds.best_of.max(1)
@@ -89,9 +129,13 @@ impl WindowDecoder {
                 1
             };
             for sample in 0..n_samples {
-                let mut random = Random::new((i * 64 + sample) as u64);
-                self.once(model, audio, n_before_sot, temperature, &mut random, abort);
-                let text = model.tokenizer().decode(&self.trial.tokens);
+                if temperature > 0.0 || self.beams.is_none() {
+                    let mut random = Random::new((i * 64 + sample) as u64);
+                    self.once(start, temperature, &mut random, abort);
+                } else {
+                    self.search(start, abort);
+                }
+                let text = start.model.tokenizer().decode(&self.trial.tokens);
                 self.trial.compression_ratio = loops::compression_ratio(text.trim());
                 if sample == 0 || thresholds.prefers(&self.trial, &self.leader) {
                     std::mem::swap(&mut self.leader, &mut self.trial);
@@ -113,50 +157,69 @@ impl WindowDecoder {
         &self.best
     }
 
-    /// One try, into `self.trial`.
+    /// A beam search, into `self.trial`.
+    fn search(&mut self, start: &Start<'_>, abort: &AtomicBool) {
+        let Some(Beams { search, states }) = &mut self.beams else {
+            return;
+        };
+        let limits = Limits {
+            cpu: start.model.exec().cpu(),
+            rules: &self.rules,
+            max_tokens: start.max_tokens(),
+            abort,
+        };
+        let mut texts = DecoderBranches::new(start, states);
+        // Texts side by side count once.
+        self.n_sampled += search.run(&mut texts, &limits);
+        let (beam, looped) = search.best();
+        let trial = &mut self.trial;
+        trial.tokens.clone_from(&beam.tokens);
+        trial.logprobs.clone_from(&beam.logprobs);
+        trial.avg_logprob = beam.sum / (beam.tokens.len() + 1) as f32;
+        trial.no_speech_prob = texts.no_speech_prob;
+        trial.temperature = 0.0;
+        trial.looped = looped;
+    }
+
+    /// One try, a token after the other, into `self.trial`.
     fn once(
         &mut self,
-        model: &Model,
-        audio: Audio<'_>,
-        n_before_sot: usize,
+        start: &Start<'_>,
         temperature: f32,
         random: &mut Random,
         abort: &AtomicBool,
     ) {
-        let (exec, decoder) = (model.exec(), &model.decoder);
-        let special = model.tokenizer().special();
+        let model = start.model;
+        let (exec, eot) = (model.exec(), self.rules.eot());
         let trial = &mut self.trial;
         trial.tokens.clear();
         trial.logprobs.clear();
         trial.temperature = temperature;
         trial.looped = false;
         self.spoken.clear();
-        self.state.truncate(0);
-        let n_rows = self.prompt.len() - n_before_sot;
-        let n_vocab = model.dims().n_vocab;
-        let mut logits = decoder.forward(exec, &self.prompt, audio, &mut self.state, n_rows);
-        trial.no_speech_prob = probability(model, &logits[..n_vocab], special.no_speech);
-        logits = &mut logits[(n_rows - 1) * n_vocab..];
-        let max_tokens = (model.dims().n_text_ctx / 2).min(decoder.n_ctx() - self.prompt.len());
+        let (mut logits, no_speech_prob) = start.logits(&mut self.state);
+        trial.no_speech_prob = no_speech_prob;
+        let max_tokens = start.max_tokens();
         let mut sum = 0.0;
         loop {
             self.rules.apply(&trial.tokens, logits);
             let (token, logprob) = choose(model, logits, temperature, random);
             sum += logprob;
             self.n_sampled += 1;
-            if token == special.eot {
+            if token == eot {
                 break;
             }
             trial.tokens.push(token);
             trial.logprobs.push(logprob);
-            if token < special.eot {
+            if token < eot {
                 self.spoken.push(token);
                 trial.looped = loops::ends_in_loop(&self.spoken);
             }
             if trial.looped || trial.tokens.len() >= max_tokens || abort.load(Ordering::Relaxed) {
                 break;
             }
-            logits = decoder.forward(exec, &[token], audio, &mut self.state, 1);
+            let decoder = model.decoder();
+            logits = decoder.forward(exec, &[token], start.audio, &mut self.state, 1);
         }
         trial.avg_logprob = sum / (trial.tokens.len() + 1) as f32;
     }

@@ -117,6 +117,14 @@ impl DecoderState {
     pub fn truncate(&mut self, n: usize) {
         self.n_past = self.n_past.min(n);
     }
+
+    /// Takes over the text of `other`, a state of the same decoder. Does not allocate.
+    pub fn copy_from(&mut self, other: &DecoderState) {
+        for (to, from) in self.kv.iter_mut().zip(&other.kv) {
+            to.copy_from(from, other.n_past);
+        }
+        self.n_past = other.n_past;
+    }
 }
 
 /// Attention weights wanted from a pass: those of single heads, for word times.

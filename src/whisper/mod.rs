@@ -8,6 +8,8 @@
 //! The model: Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak Supervision".
 
 mod align;
+mod beam;
+mod branches;
 mod decode;
 mod decoder;
 mod encoder;
@@ -29,6 +31,7 @@ use crate::kernels::Exec;
 use crate::nn::Compute;
 use crate::text::{TextError, Tokenizer};
 
+pub use branches::MAX_BEAM;
 pub use decoder::{Audio, Cross, Decoder, DecoderState};
 pub use encoder::{Encoder, EncoderState, Stage};
 pub use rules::Timestamps;
@@ -258,8 +261,20 @@ pub struct Options {
     pub window: Window,
     /// Text that sets spelling and style: names, jargon. Empty for none.
     pub prompt: String,
+    /// Texts followed side by side at temperature 0, up to [`MAX_BEAM`]; 1 is greedy.
+    pub beam: usize,
     /// When text is not believed.
     pub thresholds: Thresholds,
+}
+
+impl Options {
+    /// How text is searched for: `greedy`, or `beam5`.
+    pub fn decoding(&self) -> String {
+        match self.beam {
+            0 | 1 => "greedy".to_owned(),
+            n => format!("beam{}", n.min(MAX_BEAM)),
+        }
+    }
 }
 
 impl Default for Options {
@@ -271,6 +286,7 @@ impl Default for Options {
             timestamps: Timestamps::On,
             window: Window::Short,
             prompt: String::new(),
+            beam: 1,
             thresholds: Thresholds::default(),
         }
     }

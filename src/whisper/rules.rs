@@ -59,6 +59,23 @@ impl Rules {
         }
     }
 
+    /// For scripted models: words 0 to 9, the end 10, timestamps from 12.
+    #[cfg(test)]
+    pub(super) fn of_ten_words(timestamps: Timestamps) -> Self {
+        Rules {
+            suppressed: vec![11],
+            blank: Vec::new(),
+            eot: 10,
+            timestamp_begin: 12,
+            timestamps,
+        }
+    }
+
+    /// The token that ends a text.
+    pub(super) fn eot(&self) -> u32 {
+        self.eot
+    }
+
     /// Forbids in `logits`, `[n_vocab]`, what may not follow `text`, the tokens sampled so far.
     pub(super) fn apply(&self, text: &[u32], logits: &mut [f32]) {
         for &token in &self.suppressed {

@@ -14,7 +14,7 @@ use crate::kernels::Exec;
 use crate::text::language_from;
 
 use super::align::Aligner;
-use super::decode::{Hypothesis, WindowDecoder, argmax};
+use super::decode::{Hypothesis, Start, WindowDecoder, argmax};
 use super::decoder::{Audio, Cross};
 use super::encoder::{EncoderState, Stage};
 use super::loud;
@@ -107,7 +107,7 @@ impl Transcriber {
             normalised: vec![0.0; 2 * dims.n_audio_ctx * dims.n_mels],
             encoder: model.encoder().new_state(),
             cross: model.decoder().new_cross(),
-            decoder: WindowDecoder::new(&model, rules),
+            decoder: WindowDecoder::new(&model, rules, options.beam),
             aligner,
             spans: Vec::new(),
             prompt: Vec::new(),
@@ -356,14 +356,18 @@ impl Transcriber {
     fn decode(&mut self, n_temperatures: usize) -> Hypothesis {
         let start = Instant::now();
         let n_before_sot = self.build_prompt();
-        let audio = audio(&self.model, &self.cross);
+        let start_of_text = Start {
+            model: &self.model,
+            audio: audio(&self.model, &self.cross),
+            prompt: &self.prompt,
+            n_before_sot,
+        };
         let thresholds = &self.options.thresholds;
-        let prompt = (&self.prompt[..], n_before_sot);
         let thresholds = (thresholds, &thresholds.temperatures[..n_temperatures]);
         let n_before = self.decoder.n_sampled();
         let text = self
             .decoder
-            .decode(&self.model, audio, prompt, thresholds, &self.abort)
+            .decode(&start_of_text, thresholds, &self.abort)
             .clone();
         self.stats.tokens += self.decoder.n_sampled() - n_before;
         self.stats.decode_ms += ms_since(start);

@@ -129,7 +129,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<(), Failure> {
     };
     let measured = Measured {
         audio_s: samples.len() as f64 / f64::from(SAMPLE_RATE_HZ),
-        decoding: "greedy".to_owned(),
+        decoding: options.decoding(),
         load_ms,
         window_ms: encode_windows(&model, n_windows),
         runs: transcribe(&model, options, &samples, args.runs)?,

@@ -22,7 +22,7 @@ pub(crate) struct Transcript {
     /// The model's name.
     pub(crate) model: String,
     /// How the text was searched for.
-    pub(crate) decoding: &'static str,
+    pub(crate) decoding: String,
     /// What the model computes with.
     pub(crate) compute: &'static str,
     /// Why it ends early, if it does.
