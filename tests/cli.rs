@@ -259,6 +259,18 @@ fn every_format_holds_the_same_text() {
             .collect();
         assert_eq!(said.join(" "), joined);
     }
+    for (format, head, quote) in [
+        ("csv", "start,end,text\n", "\""),
+        ("tsv", "start\tend\ttext\n", ""),
+        ("lrc", "", ""),
+    ] {
+        let table = text_of(format).stdout;
+        let rows = table.strip_prefix(head).expect(&table);
+        assert_eq!(rows.lines().count(), txt.lines().count(), "{table}");
+        for (row, text) in rows.lines().zip(txt.lines()) {
+            assert!(row.ends_with(&format!("{text}{quote}")), "{row}");
+        }
+    }
 }
 
 #[test]

@@ -129,10 +129,10 @@ fn report(args: &Args, globals: &Globals) -> Result<Report, Failure> {
         Format::Txt
     });
     let several = args.files.len() > 1;
-    let subtitles = matches!(format, Format::Srt | Format::Vtt);
     let target = match &args.output {
-        None if several && subtitles => {
-            let message = "subtitles of several files need a folder: give --output FOLDER";
+        None if several && format.is_one_each() => {
+            let message =
+                "subtitles and tables of several files need a folder: give --output FOLDER";
             return Err(Failure::new(Kind::Usage, message));
         }
         None => Target::Stdout(Out::stdout()),

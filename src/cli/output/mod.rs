@@ -11,9 +11,11 @@ use super::Failure;
 
 pub(crate) mod captions;
 pub(crate) mod json;
+pub(crate) mod lrc;
 pub(crate) mod report;
 pub(crate) mod screen;
 pub(crate) mod srt;
+pub(crate) mod table;
 pub(crate) mod terminal;
 pub(crate) mod txt;
 pub(crate) mod vtt;
@@ -134,6 +136,11 @@ pub(crate) struct Cue {
     pub(crate) t1: f64,
     /// The text; one line.
     pub(crate) text: String,
+}
+
+/// `text` with a single blank for each stretch of blanks, tabs and line ends, and none around it.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// `seconds` as hours, minutes, seconds and milliseconds with `point` before the last.

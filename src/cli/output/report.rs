@@ -1,7 +1,7 @@
 //! Transcripts of one file or several, in any format, to one place or a file each.
 //!
-//! In: segments as they come, and what is known of a recording at its end. Out: text lines and
-//! subtitles at once, JSON when the recording is done. A file of ours appears under its name when
+//! In: segments as they come, and what is known of a recording at its end. Out: text lines,
+//! subtitles and tables at once, JSON when the recording is done. A file of ours appears under its name when
 //! it is complete.
 
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use super::json::{self, Line, Transcript};
-use super::{Cue, Out, part_of, srt, txt, vtt};
+use super::{Cue, Out, lrc, part_of, srt, table, txt, vtt};
 use crate::cli::Failure;
 use crate::error::Kind;
 
@@ -30,6 +30,12 @@ pub(crate) enum Format {
     Srt,
     /// WebVTT subtitles
     Vtt,
+    /// Lyrics: lines with the time at which they begin
+    Lrc,
+    /// A table: start and end in milliseconds, and the text, between commas
+    Csv,
+    /// The same between tabs
+    Tsv,
 }
 
 impl Format {
@@ -41,7 +47,15 @@ impl Format {
             Format::Jsonl => "jsonl",
             Format::Srt => "srt",
             Format::Vtt => "vtt",
+            Format::Lrc => "lrc",
+            Format::Csv => "csv",
+            Format::Tsv => "tsv",
         }
+    }
+
+    /// Whether each recording needs a file of its own: two in one would be no such file.
+    pub(crate) fn is_one_each(self) -> bool {
+        !matches!(self, Format::Txt | Format::Json | Format::Jsonl)
     }
 }
 
@@ -155,6 +169,8 @@ impl Report {
         match self.format {
             Format::Txt if titled => self.text(&txt::title(name))?,
             Format::Vtt => self.text(vtt::HEAD)?,
+            Format::Csv => self.text(table::CSV_HEAD)?,
+            Format::Tsv => self.text(table::TSV_HEAD)?,
             _ => {}
         }
         let is_file = self.own.is_some() || !std::io::stdout().is_terminal();
@@ -182,6 +198,9 @@ impl Report {
             Format::Txt => self.text(&txt::line(&line.text)),
             Format::Srt => self.text(&srt::cue(self.n_cues, &cue)),
             Format::Vtt => self.text(&vtt::cue(&cue)),
+            Format::Lrc => self.text(&lrc::cue(&cue)),
+            Format::Csv => self.text(&table::csv_row(&cue)),
+            Format::Tsv => self.text(&table::tsv_row(&cue)),
             Format::Json | Format::Jsonl => {
                 self.lines.push(line);
                 Ok(())
