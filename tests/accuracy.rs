@@ -118,15 +118,14 @@ fn shipped_recordings() {
     fs::write(scores, table).unwrap();
 }
 
-/// What we may make more errors than faster-whisper 1.2.1 (greedy, no fallback) on the same clips
-/// with the same arithmetic, in percent of words. Its texts were scored as ours are, by
-/// [`WordErrors`], which forgives a little more than Whisper's own normaliser (its README figures,
-/// 7.98 and 7.90 for tiny.en, 7.32 and 7.98 for base, are 0.2 higher).
+/// Percent of words that faster-whisper 1.2.1 (greedy, no fallback, float32 and int8, on a Xeon with
+/// AMX) has wrong on 154 English clips, and what we may have more. Its texts were scored as ours
+/// are, by [`WordErrors`], which forgives 0.2 to 0.3 points more than Whisper's own normaliser.
 const LIMITS: [(&str, Compute, Window, f64); 4] = [
     ("tiny.en", Compute::F32, Window::Full, 7.76 + 0.3),
-    ("tiny.en", Compute::Int8, Window::Short, 7.70 + 0.5),
-    ("base", Compute::F32, Window::Full, 7.10 + 0.3),
-    ("base", Compute::Int8, Window::Short, 7.75 + 0.5),
+    ("tiny.en", Compute::Int8, Window::Short, 7.99 + 0.5),
+    ("base", Compute::F32, Window::Full, 6.99 + 0.3),
+    ("base", Compute::Int8, Window::Short, 7.04 + 0.5),
 ];
 
 /// The recordings of a folder beside the checkout, or of `HARK_DEV_DATA`.
