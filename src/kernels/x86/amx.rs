@@ -141,7 +141,7 @@ macro_rules! tile_32 {
     }};
 }
 
-/// The arguments of [`tile_32`]: 32 rows of `n_steps` · 64 bytes, at least one step.
+/// The arguments of [`tile_32()`]: 32 rows of `n_steps` · 64 bytes, at least one step.
 struct Tile32 {
     a: *const u8,
     row_bytes: usize,
