@@ -20,8 +20,9 @@ use std::thread::spawn;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::mic::VirtualMic;
 use support::program::{arg, command, recording};
-use support::{keeps_up, model, root};
+use support::{keeps_up, model};
 
 /// Two virtual microphones at once only make each other late.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -39,54 +40,12 @@ shots = ["single", "double", "triple"]
 drink = ["mocha", "americano", "cappuccino", "coffee"]
 "#;
 
-/// A virtual microphone in a folder of its own; ended when dropped.
-struct VirtualMic {
-    folder: tempfile::TempDir,
-    environment: Vec<(String, String)>,
-}
-
-impl VirtualMic {
-    fn start() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mut mic = VirtualMic {
-            folder,
-            environment: Vec::new(),
-        };
-        let output = mic.script(&["start"]).output().unwrap();
-        if !output.status.success() {
-            let reason = String::from_utf8_lossy(&output.stderr);
-            assert!(std::env::var_os("HARK_REQUIRE_MIC").is_none(), "{reason}");
-            eprintln!("skipped: {}", reason.trim());
-            return None;
-        }
-        for line in String::from_utf8(output.stdout).unwrap().lines() {
-            let (name, value) = line["export ".len()..].split_once('=').unwrap();
-            mic.environment.push((name.into(), value.into()));
-        }
-        Some(mic)
-    }
-
-    fn script(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(root().join("scripts/virtual-mic.sh"));
-        command
-            .args(args)
-            .env("HARK_VIRTUAL_MIC", self.folder.path().join("mic"));
-        command
-    }
-
-    /// A shipped recording, spoken into the microphone; it is being spoken when this returns.
-    fn speak(&self, name: &str) -> Child {
-        let wav = self.folder.path().join("speech.wav");
-        let samples = hark::audio::decode_file(recording(name)).unwrap();
-        hark::audio::write_wav(&wav, 16_000, &samples).unwrap();
-        self.script(&["play", arg(&wav)]).spawn().unwrap()
-    }
-}
-
-impl Drop for VirtualMic {
-    fn drop(&mut self) {
-        let _ = self.script(&["stop"]).status();
-    }
+/// A shipped recording, spoken into the microphone; it is being spoken when this returns.
+fn speak(mic: &VirtualMic, name: &str) -> Child {
+    let wav = mic.folder.path().join("speech.wav");
+    let samples = hark::audio::decode_file(recording(name)).unwrap();
+    hark::audio::write_wav(&wav, 16_000, &samples).unwrap();
+    mic.script(&["play", arg(&wav)]).spawn().unwrap()
 }
 
 /// The daemon, listening.
@@ -179,7 +138,7 @@ fn a_spoken_command_is_captioned_and_carried_out() {
     fs::write(&config, COMMANDS.replace("FOLDER", arg(folder.path()))).unwrap();
     let daemon = Daemon::listen(&mic, &config);
 
-    let mut speech = mic.speak("command/command_en_0003.flac");
+    let mut speech = speak(&mic, "command/command_en_0003.flac");
     let events = daemon.until("action");
     assert!(speech.wait().unwrap().success());
     let of_type = |wanted: &'static str| events.iter().filter(move |event| event["type"] == wanted);
@@ -199,7 +158,7 @@ fn a_spoken_command_is_captioned_and_carried_out() {
     }
 
     // The stop comes in the middle of a sentence; what was heard of it is delivered.
-    let mut speech = mic.speak("dictation/dictation_en_0005.flac");
+    let mut speech = speak(&mic, "dictation/dictation_en_0005.flac");
     daemon.until("speech_start");
     std::thread::sleep(Duration::from_millis(2_000));
     let (rest, took) = daemon.stop();

@@ -9,10 +9,12 @@
 #![cfg(feature = "mic")]
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::f32::consts::TAU;
 use std::io::{BufRead, BufReader, Write};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -21,6 +23,7 @@ use hark::audio::{
     AudioSource, CaptureConfig, MicSource, PcmFormat, PcmSpec, decode_file, list_devices,
     wav_bytes, write_wav,
 };
+use support::mic::VirtualMic;
 
 /// Where the listener of a test writes what it heard.
 const HEARD: &str = "HARK_TEST_HEARD";
@@ -31,77 +34,29 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// Two virtual microphones at once only make each other late.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// A virtual microphone in a folder of its own; ended when dropped.
-struct VirtualMic {
-    folder: tempfile::TempDir,
-    environment: Vec<(String, String)>,
-}
-
-impl VirtualMic {
-    fn start() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mut mic = VirtualMic {
-            folder,
-            environment: Vec::new(),
-        };
-        let output = mic.script(&["start"]).output().unwrap();
-        if !output.status.success() {
-            let reason = String::from_utf8_lossy(&output.stderr);
-            let reason = reason.trim();
-            assert!(std::env::var_os("HARK_REQUIRE_MIC").is_none(), "{reason}");
-            eprintln!("skipped: {reason}");
-            return None;
-        }
-        for line in String::from_utf8(output.stdout).unwrap().lines() {
-            let (name, value) = line["export ".len()..].split_once('=').unwrap();
-            mic.environment.push((name.into(), value.into()));
-        }
-        Some(mic)
-    }
-
-    fn script(&self, arguments: &[&str]) -> Command {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut command = Command::new(root.join("scripts/virtual-mic.sh"));
-        command
-            .args(arguments)
-            .env("HARK_VIRTUAL_MIC", self.folder.path().join("mic"));
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) {
-        assert!(self.script(arguments).status().unwrap().success());
-    }
-
-    /// Starts a listener and waits until it hears.
-    fn listen(&self) -> Listener {
-        let heard = self.folder.path().join("heard.wav");
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "listener", "--ignored", "--nocapture"])
-            .envs(self.environment.iter().cloned())
-            .env(HEARD, &heard)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdin = child.stdin.take().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let opened = lines.find(|line| line.as_ref().unwrap().contains("listening"));
-        assert!(
-            opened.is_some(),
-            "the listener could not open the microphone"
-        );
-        Listener {
-            child,
-            stdin: Some(stdin),
-            lines: Box::new(lines.map(Result::unwrap)),
-            heard,
-        }
-    }
-}
-
-impl Drop for VirtualMic {
-    fn drop(&mut self) {
-        let _ = self.script(&["stop"]).status();
+/// Starts a listener and waits until it hears.
+fn listen(mic: &VirtualMic) -> Listener {
+    let heard = mic.folder.path().join("heard.wav");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "listener", "--ignored", "--nocapture"])
+        .envs(mic.environment.iter().cloned())
+        .env(HEARD, &heard)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let opened = lines.find(|line| line.as_ref().unwrap().contains("listening"));
+    assert!(
+        opened.is_some(),
+        "the listener could not open the microphone"
+    );
+    Listener {
+        child,
+        stdin: Some(stdin),
+        lines: Box::new(lines.map(Result::unwrap)),
+        heard,
     }
 }
 
@@ -222,7 +177,7 @@ fn what_is_played_arrives() {
     // A busy machine may lose sound on its way into the virtual microphone, before it reaches us.
     let mut heights = Vec::new();
     for _ in 0..3 {
-        let listener = mic.listen();
+        let listener = listen(&mic);
         mic.run(&["play", played.to_str().unwrap()]);
         std::thread::sleep(Duration::from_millis(300));
         let (heard, n_lost) = listener.stop();
@@ -248,7 +203,7 @@ fn a_server_that_ends_is_a_lost_device() {
     let Some(mic) = VirtualMic::start() else {
         return;
     };
-    let listener = mic.listen();
+    let listener = listen(&mic);
     mic.run(&["stop"]);
     let stopped = Instant::now();
     let error = listener.error();
@@ -262,7 +217,7 @@ fn a_microphone_that_is_unplugged_is_a_lost_device() {
     let Some(mic) = VirtualMic::start() else {
         return;
     };
-    let listener = mic.listen();
+    let listener = listen(&mic);
     mic.run(&["unplug"]);
     let unplugged = Instant::now();
     let error = listener.error();
@@ -270,5 +225,5 @@ fn a_microphone_that_is_unplugged_is_a_lost_device() {
     assert!(unplugged.elapsed() < Duration::from_secs(5));
     mic.run(&["plug"]);
     // Reopened, it hears again.
-    mic.listen().stop();
+    listen(&mic).stop();
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod mic;
 pub mod program;
 pub mod random;
 pub mod tiny;
