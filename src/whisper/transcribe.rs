@@ -265,7 +265,10 @@ impl Transcriber {
         let thresholds = &self.options.thresholds;
         let fails = thresholds.needs_retry(&second) || thresholds.is_silence(&second);
         let says_little = self.is_sparse(&second, n_columns) && !thresholds.repeats(&text);
-        if says_little || (fails && !doubted) {
+        // Of two that say little, one that ends early leaves the rest to be taken up.
+        let ends_early = |text| self.cut_short_at(text, n_columns, n_columns).is_some();
+        let leaves_more = sparse && !fails && ends_early(&second) && !ends_early(&text);
+        if (says_little && !leaves_more) || (fails && !doubted) {
             return text;
         }
         second
