@@ -72,6 +72,7 @@ emulate() {
 
 kernels() {
   local log=$out/tests.log
+  mkdir -p "$out"
   "$cargo" test --locked --no-default-features --target "$triple" --lib --no-run 2>&1 | tee "$log"
   local tests
   tests=$(sed -n 's/.*Executable unittests src.lib.rs (\(.*\))$/\1/p' "$log")
