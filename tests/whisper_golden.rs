@@ -14,7 +14,7 @@ use hark::format::WhisperFile;
 use hark::kernels::{Cpu, Exec};
 use hark::nn::Compute;
 use hark::text::WordErrors;
-use hark::whisper::{Audio, Model, Options, Stage, Transcriber, Window, WordTimes};
+use hark::whisper::{Model, Options, Stage, Transcriber, Window, WordTimes};
 
 #[derive(serde::Deserialize)]
 struct Golden {
@@ -114,15 +114,13 @@ fn check_stages(name: &str, compute: Compute, tolerance: f32, logit_tolerance: f
     assert_eq!(seen, golden.stages.len());
 
     let mut cross = model.decoder().new_cross();
-    model.decoder().cross(exec, state.output(), &mut cross);
+    model
+        .decoder()
+        .cross(exec, state.output(), None, &mut cross);
     let mut text = model.decoder().new_state();
-    let audio = Audio {
-        cross: &cross,
-        silence: None,
-    };
     let logits = model
         .decoder()
-        .forward(exec, &golden.prompt, audio, &mut text, 1);
+        .forward(exec, &golden.prompt, &cross, &mut text, 1);
     for (token, want) in &golden.logits {
         let have = logits[token.parse::<usize>().unwrap()];
         assert!(
@@ -244,26 +242,22 @@ fn batches_and_rollback_equal_single_steps() {
     assert!(whole.is_continue());
     let decoder = model.decoder();
     let mut cross = decoder.new_cross();
-    decoder.cross(exec, state.output(), &mut cross);
-    let audio = Audio {
-        cross: &cross,
-        silence: None,
-    };
+    decoder.cross(exec, state.output(), None, &mut cross);
     let tokens = model.tokenizer().encode(" His statement of having been");
     let mut text = decoder.new_state();
     let batch = decoder
-        .forward(exec, &tokens, audio, &mut text, tokens.len())
+        .forward(exec, &tokens, &cross, &mut text, tokens.len())
         .to_vec();
     text.truncate(0);
     let mut steps = Vec::new();
     for token in &tokens {
-        steps.extend_from_slice(decoder.forward(exec, &[*token], audio, &mut text, 1));
+        steps.extend_from_slice(decoder.forward(exec, &[*token], &cross, &mut text, 1));
     }
     assert_eq!(batch, steps);
     text.truncate(2);
     let n_vocab = model.dims().n_vocab;
     let again = decoder
-        .forward(exec, &tokens[2..], audio, &mut text, 1)
+        .forward(exec, &tokens[2..], &cross, &mut text, 1)
         .to_vec();
     assert_eq!(again, batch[(tokens.len() - 1) * n_vocab..]);
 }

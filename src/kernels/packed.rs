@@ -53,11 +53,6 @@ pub(super) struct I8Layout {
     pub(super) format: RowFormat,
 }
 
-/// One cache line, for alignment.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
 /// Plain numbers for which all bytes are valid; only this module can add one.
 pub trait Number: sealed::Number {}
 impl<T: sealed::Number> Number for T {}
@@ -72,10 +67,14 @@ mod sealed {
     impl Number for i8 {}
 }
 
-/// Zeroed numbers that begin on a cache line.
-#[derive(Clone)]
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Zeroed numbers that begin on a cache line. Memory that is never written is never resident.
 pub struct Aligned<T> {
-    lines: Vec<Line>,
+    bytes: Vec<u8>,
+    /// Where the first line begins.
+    start: usize,
     len: usize,
     _type: std::marker::PhantomData<T>,
 }
@@ -83,9 +82,11 @@ pub struct Aligned<T> {
 impl<T: Number> Aligned<T> {
     /// `len` zeros. Allocates.
     pub fn zeroed(len: usize) -> Self {
-        let n_lines = (len * size_of::<T>()).div_ceil(64);
+        let n_bytes = (len * size_of::<T>()).next_multiple_of(LINE);
+        let bytes = vec![0_u8; n_bytes + LINE - 1];
         Aligned {
-            lines: vec![Line([0; 64]); n_lines],
+            start: bytes.as_ptr().addr().next_multiple_of(LINE) - bytes.as_ptr().addr(),
+            bytes,
             len,
             _type: std::marker::PhantomData,
         }
@@ -93,23 +94,33 @@ impl<T: Number> Aligned<T> {
 
     /// Memory held.
     pub fn bytes(&self) -> usize {
-        self.lines.len() * 64
+        self.bytes.len()
+    }
+}
+
+impl<T: Number> Clone for Aligned<T> {
+    fn clone(&self) -> Self {
+        let mut copy = Aligned::zeroed(self.len);
+        copy.copy_from_slice(self);
+        copy
     }
 }
 
 impl<T: Number> std::ops::Deref for Aligned<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: the lines hold at least `len` numbers, are aligned for any of them, and every
-        // bit pattern is a valid `Number`.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        let bytes = &self.bytes[self.start..];
+        // SAFETY: the bytes hold at least `len` numbers, begin on a cache line, and every bit
+        // pattern is a valid `Number`.
+        unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), self.len) }
     }
 }
 
 impl<T: Number> std::ops::DerefMut for Aligned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
+        let bytes = &mut self.bytes[self.start..];
         // SAFETY: as in `deref`, and the borrow is unique.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), self.len) }
     }
 }
 

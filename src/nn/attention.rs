@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use half::bf16;
 
-use crate::kernels::{self, Attention, Cpu, Exec, KvElem, Mask, Number};
+use crate::kernels::{self, Attention, Cpu, Exec, KvElem, KvPart, Mask};
 
 use super::{Compute, KvCache};
 
@@ -79,54 +79,24 @@ impl MixedKvCache {
         }
     }
 
-    /// Attention without mask over the positions `range`, and behind them those of `rest`, a cache
-    /// of the same model; out `[n, n_head * d_head]`.
-    pub fn attend(
-        &self,
-        exec: &Exec,
-        queries: Queries<'_>,
-        range: Range<usize>,
-        rest: Option<(&MixedKvCache, Range<usize>)>,
-        out: &mut [f32],
-    ) {
-        match (self, rest) {
-            (MixedKvCache::F32(own), None) => attend(exec, queries, (own, range), None, out),
-            (MixedKvCache::Bf16(own), None) => attend(exec, queries, (own, range), None, out),
-            (MixedKvCache::F32(own), Some((MixedKvCache::F32(rest), beyond))) => {
-                attend(exec, queries, (own, range), Some((rest, beyond)), out);
-            }
-            (MixedKvCache::Bf16(own), Some((MixedKvCache::Bf16(rest), beyond))) => {
-                attend(exec, queries, (own, range), Some((rest, beyond)), out);
-            }
-            _ => unreachable!("a model keeps all its caches in one precision"),
+    /// Attention without mask over the positions `range`; out `[n, n_head * d_head]`.
+    pub fn attend(&self, exec: &Exec, queries: Queries<'_>, range: Range<usize>, out: &mut [f32]) {
+        match self {
+            MixedKvCache::F32(cache) => attend(exec, queries, cache.part(range), out),
+            MixedKvCache::Bf16(cache) => attend(exec, queries, cache.part(range), out),
         }
     }
 }
 
-/// Positions of a cache.
-type Positions<'a, T> = (&'a KvCache<T>, Range<usize>);
-
-fn attend<T: KvElem + Number>(
-    exec: &Exec,
-    queries: Queries<'_>,
-    (own, range): Positions<'_, T>,
-    rest: Option<Positions<'_, T>>,
-    out: &mut [f32],
-) {
+fn attend<T: KvElem>(exec: &Exec, queries: Queries<'_>, keys: KvPart<'_, T>, out: &mut [f32]) {
     let Queries { q, n_head, d_head } = queries;
-    let real = own.part(range);
-    let with_rest = rest.map(|(rest, beyond)| [real.clone(), rest.part(beyond)]);
-    let parts = match &with_rest {
-        Some(parts) => &parts[..],
-        None => std::slice::from_ref(&real),
-    };
     let attention = Attention {
         q,
         n_q: q.len() / (n_head * d_head),
         n_head,
         d_head,
         scale: (d_head as f32).powf(-0.5),
-        parts,
+        parts: &[keys],
         mask: Mask::None,
     };
     kernels::attention(exec, &attention, out);

@@ -20,10 +20,10 @@ impl<T: KvElem + Number> KvCache<T> {
     /// An empty cache for `capacity` positions: the only allocation.
     pub fn new(n_head: usize, d_head: usize, capacity: usize) -> Self {
         let room = capacity.next_multiple_of(T::ALIGN);
-        let zero = Aligned::zeroed(n_head * room * d_head);
+        let zeroed = || Aligned::zeroed(n_head * room * d_head);
         KvCache {
-            k: zero.clone(),
-            v: zero,
+            k: zeroed(),
+            v: zeroed(),
             n_head,
             d_head,
             capacity,

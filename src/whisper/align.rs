@@ -9,7 +9,7 @@ use crate::event::{Seconds, Word};
 
 use super::Model;
 use super::decode::Hypothesis;
-use super::decoder::{Audio, DecoderState, Watch};
+use super::decoder::{Cross, DecoderState, Watch};
 
 /// Seconds of an encoder frame.
 const SECONDS_PER_FRAME: f64 = 0.02;
@@ -44,14 +44,14 @@ impl Aligner {
 
     /// The words of a text with times in the window, each with the number of text tokens up to its
     /// end. `prefix` is the start of transcript with language and task; only the first `n_frames`
-    /// frames of `audio` hold speech. The text in `state` is replaced.
+    /// frames of `cross` hold speech. The text in `state` is replaced.
     pub(super) fn align(
         &mut self,
         model: &Model,
         prefix: &[u32],
         text: &Hypothesis,
         n_frames: usize,
-        (audio, state): (Audio<'_>, &mut DecoderState),
+        (cross, state): (&Cross, &mut DecoderState),
     ) -> Vec<(usize, Word)> {
         // The language follows the start of transcript.
         let language = prefix
@@ -84,7 +84,7 @@ impl Aligner {
         state.truncate(0);
         model
             .decoder()
-            .forward_watched(model.exec(), &self.tokens, audio, state, Some(watch));
+            .forward_watched(model.exec(), &self.tokens, cross, state, Some(watch));
         self.mean_of_heads(heads.len(), n_prefix..n - 1, n_frames);
         let starts = self.warp.starts(&self.cost, n - 1 - n_prefix, n_frames);
         let tokens = &self.tokens[n_prefix + 1..n - 1];

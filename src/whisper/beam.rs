@@ -174,11 +174,15 @@ impl BeamSearch {
         }
         texts.fork(&parents[..self.live.n]);
         self.candidates.clear();
-        for i in 0..self.live.n {
-            let Some(&token) = self.live.beams[i].tokens.last() else {
-                continue;
-            };
-            self.consider(i, texts.append(i, token), limits);
+        let mut tokens = [0; MAX_BEAM];
+        for (token, beam) in tokens.iter_mut().zip(self.live.all()) {
+            // Every text has grown by one when it became a live one.
+            *token = beam.tokens.last().copied().unwrap_or_default();
+        }
+        let logits = texts.append(&tokens[..self.live.n]);
+        let n_vocab = logits.len() / self.live.n;
+        for (i, logits) in logits.chunks_exact_mut(n_vocab.max(1)).enumerate() {
+            self.consider(i, logits, limits);
         }
     }
 

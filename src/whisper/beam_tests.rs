@@ -35,9 +35,12 @@ impl<F: Fn(&[u32]) -> Vec<f32>> Branches for Script<F> {
         self.texts = parents.iter().map(|p| self.texts[*p].clone()).collect();
     }
 
-    fn append(&mut self, text: usize, token: u32) -> &mut [f32] {
-        self.texts[text].push(token);
-        self.logits = (self.logits_after)(&self.texts[text]);
+    fn append(&mut self, tokens: &[u32]) -> &mut [f32] {
+        self.logits.clear();
+        for (text, token) in self.texts.iter_mut().zip(tokens) {
+            text.push(*token);
+            self.logits.extend((self.logits_after)(text));
+        }
         &mut self.logits
     }
 }

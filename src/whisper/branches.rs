@@ -2,7 +2,7 @@
 
 use super::Model;
 use super::decode::Start;
-use super::decoder::DecoderState;
+use super::decoder::{DecoderState, Pass, TextCache};
 
 /// The most texts.
 pub const MAX_BEAM: usize = 8;
@@ -16,14 +16,17 @@ pub(super) trait Branches {
     /// Text i becomes what text `parents[i]` was, for all i at once.
     fn fork(&mut self, parents: &[usize]);
 
-    /// Appends a token to a text and gives the logits of the next one.
-    fn append(&mut self, text: usize, token: u32) -> &mut [f32];
+    /// Appends a token to each of the first texts and gives the logits of the next ones, text by
+    /// text.
+    fn append(&mut self, tokens: &[u32]) -> &mut [f32];
 }
 
-/// A decoder state for each text.
+/// What the decoder holds of each text.
 pub(super) struct States {
-    states: Vec<DecoderState>,
-    /// Which state each text has.
+    caches: Vec<TextCache>,
+    /// The buffers of a step, which lengthens all texts in one pass.
+    pass: Pass,
+    /// Which cache each text has.
     of_text: [usize; MAX_BEAM],
 }
 
@@ -31,7 +34,8 @@ impl States {
     /// Room for `n` texts: the only allocation.
     pub(super) fn new(model: &Model, n: usize) -> Self {
         States {
-            states: (0..n).map(|_| model.decoder().new_state()).collect(),
+            caches: (0..n).map(|_| model.decoder().new_text()).collect(),
+            pass: model.decoder().new_pass(n),
             of_text: [0; MAX_BEAM],
         }
     }
@@ -40,15 +44,22 @@ impl States {
 /// The decoder's own texts.
 pub(super) struct DecoderBranches<'a> {
     start: &'a Start<'a>,
+    /// Takes the prompt, which is longer than a step.
+    first: &'a mut DecoderState,
     states: &'a mut States,
     /// Probability that the window holds no speech; known when the texts have begun.
     pub(super) no_speech_prob: f32,
 }
 
 impl<'a> DecoderBranches<'a> {
-    pub(super) fn new(start: &'a Start<'a>, states: &'a mut States) -> Self {
+    pub(super) fn new(
+        start: &'a Start<'a>,
+        first: &'a mut DecoderState,
+        states: &'a mut States,
+    ) -> Self {
         DecoderBranches {
             start,
+            first,
             states,
             no_speech_prob: 0.0,
         }
@@ -58,14 +69,16 @@ impl<'a> DecoderBranches<'a> {
 impl Branches for DecoderBranches<'_> {
     fn begin(&mut self) -> &mut [f32] {
         self.states.of_text[0] = 0;
-        let (logits, no_speech_prob) = self.start.logits(&mut self.states.states[0]);
-        self.no_speech_prob = no_speech_prob;
-        logits
+        self.no_speech_prob = self.start.feed(self.first);
+        self.states.caches[0].copy_from(self.first.text());
+        self.start.last_logits(self.first)
     }
 
     /// The first child of a text takes its state over; only further ones cost a copy.
     fn fork(&mut self, parents: &[usize]) {
-        let States { states, of_text } = &mut *self.states;
+        let States {
+            caches, of_text, ..
+        } = &mut *self.states;
         let (old, mut new) = (*of_text, [None; MAX_BEAM]);
         let mut is_taken = [false; MAX_BEAM];
         for (new, &parent) in new.iter_mut().zip(parents) {
@@ -79,7 +92,7 @@ impl Branches for DecoderBranches<'_> {
                 let free = is_taken.iter().position(|taken| !taken).unwrap_or(0);
                 is_taken[free] = true;
                 // Never the same one: the parent's is taken.
-                if let Ok([copy, from]) = states.get_disjoint_mut([free, old[parent]]) {
+                if let Ok([copy, from]) = caches.get_disjoint_mut([free, old[parent]]) {
                     copy.copy_from(from);
                 }
                 free
@@ -87,11 +100,16 @@ impl Branches for DecoderBranches<'_> {
         }
     }
 
-    fn append(&mut self, text: usize, token: u32) -> &mut [f32] {
-        let Start { model, audio, .. } = *self.start;
-        let state = &mut self.states.states[self.states.of_text[text]];
+    fn append(&mut self, tokens: &[u32]) -> &mut [f32] {
+        let Start { model, cross, .. } = *self.start;
+        let States {
+            caches,
+            pass,
+            of_text,
+        } = &mut *self.states;
+        let texts = (&mut caches[..], &of_text[..tokens.len()]);
         model
             .decoder()
-            .forward(model.exec(), &[token], audio, state, 1)
+            .forward_each(model.exec(), tokens, cross, texts, pass)
     }
 }

@@ -8,7 +8,7 @@ use crate::kernels;
 
 use super::beam::{BeamSearch, Limits};
 use super::branches::{DecoderBranches, MAX_BEAM, States};
-use super::decoder::{Audio, DecoderState};
+use super::decoder::{Cross, DecoderState};
 use super::loops;
 use super::rules::Rules;
 use super::{Model, Thresholds};
@@ -35,7 +35,7 @@ pub(super) struct Hypothesis {
 /// What a text begins from.
 pub(super) struct Start<'a> {
     pub(super) model: &'a Model,
-    pub(super) audio: Audio<'a>,
+    pub(super) cross: &'a Cross,
     /// Earlier text, start of transcript, language and task.
     pub(super) prompt: &'a [u32],
     /// Length of the part before the start of transcript.
@@ -46,14 +46,30 @@ impl Start<'_> {
     /// Feeds the prompt to an emptied state: the logits after it, and the probability that the
     /// window holds no speech.
     pub(super) fn logits<'s>(&self, state: &'s mut DecoderState) -> (&'s mut [f32], f32) {
+        let no_speech_prob = self.feed(state);
+        (self.last_logits(state), no_speech_prob)
+    }
+
+    /// Feeds the prompt to an emptied state: the probability that the window holds no speech.
+    pub(super) fn feed(&self, state: &mut DecoderState) -> f32 {
         let (model, n_vocab) = (self.model, self.model.dims().n_vocab);
         state.truncate(0);
-        let n_rows = self.prompt.len() - self.n_before_sot;
+        let n_rows = self.n_rows();
         let logits =
-            (model.decoder()).forward(model.exec(), self.prompt, self.audio, state, n_rows);
+            (model.decoder()).forward(model.exec(), self.prompt, self.cross, state, n_rows);
         let no_speech = model.tokenizer().special().no_speech;
-        let no_speech_prob = probability(model, &logits[..n_vocab], no_speech);
-        (&mut logits[(n_rows - 1) * n_vocab..], no_speech_prob)
+        probability(model, &logits[..n_vocab], no_speech)
+    }
+
+    /// The logits after a prompt that has just been fed.
+    pub(super) fn last_logits<'s>(&self, state: &'s mut DecoderState) -> &'s mut [f32] {
+        let n_vocab = self.model.dims().n_vocab;
+        &mut state.logits()[(self.n_rows() - 1) * n_vocab..self.n_rows() * n_vocab]
+    }
+
+    /// Tokens of the prompt after which logits are of use: from the start of transcript on.
+    fn n_rows(&self) -> usize {
+        self.prompt.len() - self.n_before_sot
     }
 
     /// Most tokens that a text may have.
@@ -168,7 +184,7 @@ impl WindowDecoder {
             max_tokens: start.max_tokens(),
             abort,
         };
-        let mut texts = DecoderBranches::new(start, states);
+        let mut texts = DecoderBranches::new(start, &mut self.state, states);
         // Texts side by side count once.
         self.n_sampled += search.run(&mut texts, &limits);
         let (beam, looped) = search.best();
@@ -219,7 +235,7 @@ impl WindowDecoder {
                 break;
             }
             let decoder = model.decoder();
-            logits = decoder.forward(exec, &[token], start.audio, &mut self.state, 1);
+            logits = decoder.forward(exec, &[token], start.cross, &mut self.state, 1);
         }
         trial.avg_logprob = sum / (trial.tokens.len() + 1) as f32;
     }

@@ -6,6 +6,8 @@
 //! and may be cut back to any earlier length ([`DecoderState`]), so that several continuations and
 //! the verification of a draft share them.
 
+use std::ops::Range;
+
 use half::f16;
 
 use crate::format::{FormatError, WhisperDims};
@@ -48,11 +50,14 @@ pub struct Decoder {
     n_audio_ctx: usize,
 }
 
-/// Keys and values of one encoded window, a cache a layer.
+/// Keys and values of one encoded window, a cache a layer, and behind them those of the silence
+/// that follows a short one.
 pub struct Cross {
-    pub(super) layers: Vec<KvCache<f16>>,
+    layers: Vec<KvCache<f16>>,
     /// Frames of the window that were computed.
     n_frames: usize,
+    /// Positions that hold something: the frames, then silence.
+    n_keys: usize,
     /// Keys and values of some frames as the linear layer leaves them,
     /// `[CROSS_FRAMES, 2 * n_state]`.
     both: Vec<f32>,
@@ -68,62 +73,93 @@ impl Cross {
     pub fn n_frames(&self) -> usize {
         self.n_frames
     }
-}
 
-/// What the decoder attends to in the audio: a window, and silence beyond its end.
-#[derive(Clone, Copy)]
-pub struct Audio<'a> {
-    /// The window.
-    pub cross: &'a Cross,
-    /// What stands for the rest of the 30 s; none when the window is whole.
-    pub silence: Option<&'a Silence>,
-}
-
-impl Audio<'_> {
-    /// Calls `f` with the keys and values of one layer.
-    fn with_parts<R>(&self, layer: usize, f: impl FnOnce(&[KvPart<'_, f16>]) -> R) -> R {
-        let cache = &self.cross.layers[layer];
-        let real = cache.part(0..self.cross.n_frames);
-        match self.silence {
-            None => f(&[real]),
-            Some(silence) => {
-                let rest = self.cross.n_frames..cache.capacity();
-                f(&[real, silence.cross(layer).part(rest)])
-            }
-        }
+    /// The cache of one layer.
+    pub(super) fn layer(&self, layer: usize) -> &KvCache<f16> {
+        &self.layers[layer]
     }
 }
 
-/// Text so far and the buffers of one stream.
-pub struct DecoderState {
+/// A text so far: its keys and values, a cache a layer.
+pub(super) struct TextCache {
     kv: Vec<KvCache<f16>>,
     n_past: usize,
-    /// `[n_text_ctx, n_state]`: the residual stream.
+}
+
+impl TextCache {
+    /// Takes over the text of `other`, of the same decoder. Does not allocate.
+    pub(super) fn copy_from(&mut self, other: &TextCache) {
+        for (to, from) in self.kv.iter_mut().zip(&other.kv) {
+            to.copy_from(from, other.n_past);
+        }
+        self.n_past = other.n_past;
+    }
+
+    /// Forgets all tokens from position `n` on.
+    pub(super) fn truncate(&mut self, n: usize) {
+        self.n_past = self.n_past.min(n);
+    }
+}
+
+/// The buffers of a pass over some tokens, `n` of them at most.
+pub(super) struct Pass {
+    /// `[n, n_state]`: the residual stream.
     x: Vec<f32>,
     h: Vec<f32>,
     q: Vec<f32>,
+    /// `[n, 4 * n_state]`
     wide: Vec<f32>,
+    /// `[MAX_LOGIT_ROWS, n_vocab]`
     logits: Vec<f32>,
     rows: QuantizedRows,
+}
+
+/// A text and the buffers of its stream.
+pub struct DecoderState {
+    text: TextCache,
+    pass: Pass,
 }
 
 impl DecoderState {
     /// Number of tokens held.
     pub fn n_past(&self) -> usize {
-        self.n_past
+        self.text.n_past
     }
 
     /// Forgets all tokens from position `n` on.
     pub fn truncate(&mut self, n: usize) {
-        self.n_past = self.n_past.min(n);
+        self.text.truncate(n);
     }
 
-    /// Takes over the text of `other`, a state of the same decoder. Does not allocate.
-    pub fn copy_from(&mut self, other: &DecoderState) {
-        for (to, from) in self.kv.iter_mut().zip(&other.kv) {
-            to.copy_from(from, other.n_past);
+    /// The text alone.
+    pub(super) fn text(&self) -> &TextCache {
+        &self.text
+    }
+
+    /// The logits that the last pass left, `[rows, n_vocab]`.
+    pub(super) fn logits(&mut self) -> &mut [f32] {
+        &mut self.pass.logits
+    }
+}
+
+/// Texts that take as many tokens each in one pass.
+struct Texts<'a> {
+    caches: &'a mut [TextCache],
+    /// Which of them take part, in the order of the rows of the pass.
+    order: &'a [usize],
+    /// Tokens of each.
+    n_each: usize,
+}
+
+impl Texts<'_> {
+    /// Calls `f` with every text and its rows.
+    fn each(&mut self, mut f: impl FnMut(&mut TextCache, Range<usize>)) {
+        for (i, &which) in self.order.iter().enumerate() {
+            f(
+                &mut self.caches[which],
+                i * self.n_each..(i + 1) * self.n_each,
+            );
         }
-        self.n_past = other.n_past;
     }
 }
 
@@ -199,6 +235,7 @@ impl Decoder {
         Cross {
             layers: (0..self.blocks.len()).map(|_| cache()).collect(),
             n_frames: 0,
+            n_keys: 0,
             both: vec![0.0; CROSS_FRAMES.min(self.n_audio_ctx) * 2 * self.n_state],
             rows: QuantizedRows::with_capacity(CROSS_FRAMES, self.n_state),
         }
@@ -206,40 +243,59 @@ impl Decoder {
 
     /// An empty text with all its buffers.
     pub fn new_state(&self) -> DecoderState {
-        let (n, d) = (self.n_ctx, self.n_state);
         DecoderState {
-            kv: (0..self.blocks.len())
-                .map(|_| KvCache::new(self.n_head, d / self.n_head, n))
-                .collect(),
-            n_past: 0,
-            x: vec![0.0; n * d],
-            h: vec![0.0; n * d],
-            q: vec![0.0; n * d],
-            // Also the keys and values of the audio, a slice of frames at a time.
-            wide: vec![0.0; n * 4 * d],
-            logits: vec![0.0; MAX_LOGIT_ROWS * self.n_vocab],
-            rows: QuantizedRows::with_capacity(n.max(self.n_audio_ctx), 4 * d),
+            text: self.new_text(),
+            pass: self.new_pass(self.n_ctx),
         }
     }
 
-    /// Computes the keys and values of an encoded window, `[n_frames, n_state]`, into `cross`.
-    pub fn cross(&self, exec: &Exec, audio: &[f32], cross: &mut Cross) {
+    /// An empty text.
+    pub(super) fn new_text(&self) -> TextCache {
+        let cache = || KvCache::new(self.n_head, self.n_state / self.n_head, self.n_ctx);
+        TextCache {
+            kv: (0..self.blocks.len()).map(|_| cache()).collect(),
+            n_past: 0,
+        }
+    }
+
+    /// Buffers for passes over up to `n` tokens.
+    pub(super) fn new_pass(&self, n: usize) -> Pass {
+        let d = self.n_state;
+        Pass {
+            x: vec![0.0; n * d],
+            h: vec![0.0; n * d],
+            q: vec![0.0; n * d],
+            wide: vec![0.0; n * 4 * d],
+            logits: vec![0.0; MAX_LOGIT_ROWS.min(n) * self.n_vocab],
+            rows: QuantizedRows::with_capacity(n, 4 * d),
+        }
+    }
+
+    /// Computes the keys and values of an encoded window, `[n_frames, n_state]`, into `cross`, and
+    /// appends those of the silence that follows it.
+    pub fn cross(&self, exec: &Exec, audio: &[f32], silence: Option<&Silence>, cross: &mut Cross) {
         let d = self.n_state;
         cross.n_frames = audio.len() / d;
-        let rows = &mut cross.rows;
+        cross.n_keys = cross.n_frames;
         for (i, frames) in audio.chunks(CROSS_FRAMES * d).enumerate() {
             let both = &mut cross.both[..frames.len() * 2];
             for (block, cache) in self.blocks.iter().zip(&mut cross.layers) {
-                block
-                    .cross_kv
-                    .forward(exec, frames, rows, Output::Plain, both);
+                (block.cross_kv).forward(exec, frames, &mut cross.rows, Output::Plain, both);
                 cache.store(exec, (both, 2 * d), (0, d), i * CROSS_FRAMES);
             }
+        }
+        let Some(silence) = silence else {
+            return;
+        };
+        for (i, cache) in cross.layers.iter_mut().enumerate() {
+            let tail = silence.cross(i).tail(cross.n_frames, &mut cross.both);
+            cache.store(exec, (tail, 2 * d), (0, d), cross.n_frames);
+            cross.n_keys = cross.n_frames + tail.len() / (2 * d);
         }
     }
 
     /// Appends `tokens` to the text and returns the logits after the last `n_logits` of them,
-    /// `[n_logits, n_vocab]`.
+    /// `[n_logits, n_vocab]`: with as many as there are tokens, a draft is verified in one pass.
     ///
     /// # Panics
     /// If the text would grow beyond `n_ctx` or more logits are wanted than a pass returns; callers
@@ -248,59 +304,100 @@ impl Decoder {
         &self,
         exec: &Exec,
         tokens: &[u32],
-        audio: Audio<'_>,
+        cross: &Cross,
         state: &'s mut DecoderState,
         n_logits: usize,
     ) -> &'s mut [f32] {
-        self.forward_watched(exec, tokens, audio, state, None);
-        let (n, d) = (tokens.len(), self.n_state);
-        assert!(
-            n_logits <= MAX_LOGIT_ROWS.min(n),
-            "a bounded number of logit rows"
-        );
-        let (x, h) = (
-            &state.x[(n - n_logits) * d..n * d],
-            &mut state.h[..n_logits * d],
-        );
-        self.ln.forward(exec, x, h);
-        let logits = &mut state.logits[..n_logits * self.n_vocab];
-        self.embedding
-            .forward(exec, h, &mut state.rows, Output::Plain, logits);
-        logits
+        self.forward_watched(exec, tokens, cross, state, None);
+        let n = tokens.len();
+        assert!(n_logits <= n, "logits of tokens of this pass");
+        self.logits(exec, n - n_logits..n, &mut state.pass)
     }
 
-    /// The blocks alone: `tokens` are appended, `state.x` holds the residual stream, and the
-    /// attention weights asked for are appended to `watch`.
+    /// Appends a token each to several texts, `caches[order[i]]` for token i, in one pass, and
+    /// returns the logits after each, `[n, n_vocab]`.
+    pub(super) fn forward_each<'p>(
+        &self,
+        exec: &Exec,
+        tokens: &[u32],
+        cross: &Cross,
+        (caches, order): (&mut [TextCache], &[usize]),
+        pass: &'p mut Pass,
+    ) -> &'p mut [f32] {
+        assert_eq!(tokens.len(), order.len(), "a token for every text");
+        let mut texts = Texts {
+            caches,
+            order,
+            n_each: 1,
+        };
+        self.blocks(exec, tokens, cross, &mut texts, pass, None);
+        self.logits(exec, 0..tokens.len(), pass)
+    }
+
+    /// The blocks alone: `tokens` are appended, and the attention weights asked for are written to
+    /// `watch`.
     pub fn forward_watched(
         &self,
         exec: &Exec,
         tokens: &[u32],
-        audio: Audio<'_>,
+        cross: &Cross,
         state: &mut DecoderState,
+        watch: Option<&mut Watch<'_>>,
+    ) {
+        let mut texts = Texts {
+            caches: std::slice::from_mut(&mut state.text),
+            order: &[0],
+            n_each: tokens.len(),
+        };
+        self.blocks(exec, tokens, cross, &mut texts, &mut state.pass, watch);
+    }
+
+    /// The logits of some rows of the residual stream.
+    fn logits<'p>(&self, exec: &Exec, of: Range<usize>, pass: &'p mut Pass) -> &'p mut [f32] {
+        let d = self.n_state;
+        assert!(of.len() <= MAX_LOGIT_ROWS, "a bounded number of logit rows");
+        let h = &mut pass.h[..of.len() * d];
+        let logits = &mut pass.logits[..of.len() * self.n_vocab];
+        self.ln.forward(exec, &pass.x[of.start * d..of.end * d], h);
+        (self.embedding).forward(exec, h, &mut pass.rows, Output::Plain, logits);
+        logits
+    }
+
+    /// Embedding and blocks: tokens to `pass.x`.
+    fn blocks(
+        &self,
+        exec: &Exec,
+        tokens: &[u32],
+        cross: &Cross,
+        texts: &mut Texts<'_>,
+        pass: &mut Pass,
         mut watch: Option<&mut Watch<'_>>,
     ) {
-        let (n, d, n_past) = (tokens.len(), self.n_state, state.n_past);
-        assert!(n_past + n <= self.n_ctx, "text within the context");
-        for (t, (&token, x)) in tokens.iter().zip(state.x.chunks_exact_mut(d)).enumerate() {
-            self.embedding.weights().row(token as usize, x);
-            for (x, p) in x.iter_mut().zip(&self.positions[(n_past + t) * d..]) {
-                *x += p;
+        let (n, d) = (tokens.len(), self.n_state);
+        texts.each(|text, rows| {
+            assert!(
+                text.n_past + rows.len() <= self.n_ctx,
+                "text within the context"
+            );
+            let positions = self.positions[text.n_past * d..].chunks_exact(d);
+            let x = pass.x[rows.start * d..rows.end * d].chunks_exact_mut(d);
+            for ((&token, x), position) in tokens[rows].iter().zip(x).zip(positions) {
+                self.embedding.weights().row(token as usize, x);
+                for (x, p) in x.iter_mut().zip(position) {
+                    *x += p;
+                }
             }
-        }
+        });
         for (i, block) in self.blocks.iter().enumerate() {
-            self.self_attention(exec, block, i, n, state);
-            self.cross_attention(exec, block, (i, audio), n, state, watch.as_deref_mut());
-            let (x, h) = (&mut state.x[..n * d], &mut state.h[..n * d]);
-            let wide = &mut state.wide[..n * 4 * d];
+            self.self_attention(exec, block, i, texts, pass);
+            self.cross_attention(exec, block, (i, cross), n, pass, watch.as_deref_mut());
+            let (x, h) = (&mut pass.x[..n * d], &mut pass.h[..n * d]);
+            let wide = &mut pass.wide[..n * 4 * d];
             block.mlp_ln.forward(exec, x, h);
-            block
-                .mlp_0
-                .forward(exec, h, &mut state.rows, Output::Gelu, wide);
-            block
-                .mlp_2
-                .forward(exec, wide, &mut state.rows, Output::Residual, x);
+            (block.mlp_0).forward(exec, h, &mut pass.rows, Output::Gelu, wide);
+            (block.mlp_2).forward(exec, wide, &mut pass.rows, Output::Residual, x);
         }
-        state.n_past += n;
+        texts.each(|text, rows| text.n_past += rows.len());
     }
 
     fn self_attention(
@@ -308,56 +405,54 @@ impl Decoder {
         exec: &Exec,
         block: &Block,
         i: usize,
-        n: usize,
-        state: &mut DecoderState,
+        texts: &mut Texts<'_>,
+        pass: &mut Pass,
     ) {
-        let (d, n_past) = (self.n_state, state.n_past);
+        let (n, d) = (texts.order.len() * texts.n_each, self.n_state);
         let (x, h, q) = (
-            &mut state.x[..n * d],
-            &mut state.h[..n * d],
-            &mut state.q[..n * d],
+            &mut pass.x[..n * d],
+            &mut pass.h[..n * d],
+            &mut pass.q[..n * d],
         );
-        let qkv = &mut state.wide[..n * 3 * d];
+        let qkv = &mut pass.wide[..n * 3 * d];
         block.attn_ln.forward(exec, x, h);
-        block
-            .qkv
-            .forward(exec, h, &mut state.rows, Output::Plain, qkv);
+        (block.qkv).forward(exec, h, &mut pass.rows, Output::Plain, qkv);
         for (q, row) in q.chunks_exact_mut(d).zip(qkv.chunks_exact(3 * d)) {
             q.copy_from_slice(&row[..d]);
         }
-        state.kv[i].store(exec, (qkv, 3 * d), (d, 2 * d), n_past);
-        let parts = [state.kv[i].part(0..n_past + n)];
-        let attention = self.attention(q, &parts, Mask::Causal { n_past });
-        kernels::attention(exec, &attention, h);
-        block
-            .out
-            .forward(exec, h, &mut state.rows, Output::Residual, x);
+        texts.each(|text, rows| {
+            let (n_past, cache) = (text.n_past, &mut text.kv[i]);
+            let qkv = &qkv[rows.start * 3 * d..rows.end * 3 * d];
+            cache.store(exec, (qkv, 3 * d), (d, 2 * d), n_past);
+            let parts = [cache.part(0..n_past + rows.len())];
+            let of = rows.start * d..rows.end * d;
+            let attention = self.attention(&q[of.clone()], &parts, Mask::Causal { n_past });
+            kernels::attention(exec, &attention, &mut h[of]);
+        });
+        (block.out).forward(exec, h, &mut pass.rows, Output::Residual, x);
     }
 
     fn cross_attention(
         &self,
         exec: &Exec,
         block: &Block,
-        (i, audio): (usize, Audio<'_>),
+        (i, cross): (usize, &Cross),
         n: usize,
-        state: &mut DecoderState,
+        pass: &mut Pass,
         watch: Option<&mut Watch<'_>>,
     ) {
         let d = self.n_state;
         let (x, h, q) = (
-            &mut state.x[..n * d],
-            &mut state.h[..n * d],
-            &mut state.q[..n * d],
+            &mut pass.x[..n * d],
+            &mut pass.h[..n * d],
+            &mut pass.q[..n * d],
         );
         block.cross_ln.forward(exec, x, h);
-        block
-            .cross_query
-            .forward(exec, h, &mut state.rows, Output::Plain, q);
-        audio.with_parts(i, |parts| {
-            kernels::attention(exec, &self.attention(q, parts, Mask::None), h);
-        });
+        (block.cross_query).forward(exec, h, &mut pass.rows, Output::Plain, q);
+        let parts = [cross.layers[i].part(0..cross.n_keys)];
+        kernels::attention(exec, &self.attention(q, &parts, Mask::None), h);
         if let Some(watch) = watch {
-            let real = [audio.cross.layers[i].part(0..watch.n_frames)];
+            let real = [cross.layers[i].part(0..watch.n_frames)];
             let attention = self.attention(q, &real, Mask::None);
             let per_head = n * watch.n_frames;
             exec.for_each_part(watch.weights, per_head, |which, probs| {
@@ -367,9 +462,7 @@ impl Decoder {
                 }
             });
         }
-        block
-            .cross_out
-            .forward(exec, h, &mut state.rows, Output::Residual, x);
+        (block.cross_out).forward(exec, h, &mut pass.rows, Output::Residual, x);
     }
 
     fn attention<'a>(

@@ -16,7 +16,7 @@ use crate::kernels::{Bf16Numbers, Exec, QuantizedRows};
 use crate::nn::{Convolution, KvPrecision, LayerNorm, Linear, MixedKvCache, Output, Queries};
 
 use super::load::Loader;
-use super::silence::Silence;
+use super::silence::{Ranked, Silence};
 
 struct Block {
     attn_ln: LayerNorm,
@@ -48,20 +48,18 @@ pub struct Encoder {
 pub struct EncoderState {
     /// Mel columns with one empty column at each end, `[2 * n_ctx + 2, n_mels]`.
     mel: Vec<f32>,
-    /// Output of the first convolution with one empty row at each end, `[2 * n_ctx + 2, n_state]`.
-    conv: Vec<f32>,
-    /// Both of them once more, in the precision of the convolutions.
+    /// The input of each convolution once more, in its precision.
     mel_rounded: Bf16Numbers,
     conv_rounded: Bf16Numbers,
-    /// The hidden layer of the MLP, `[n_ctx, 4 * n_state]`.
+    /// One after the other: output of the first convolution with one empty row at each end,
+    /// `[2 * n_ctx + 2, n_state]`; in each block queries, keys and values, `[n_ctx, 3 * n_state]`,
+    /// keys and values of silence, and the hidden layer of the MLP, `[n_ctx, 4 * n_state]`.
     wide: Vec<f32>,
     /// `[n_ctx, n_state]`: the residual stream, afterwards the result.
     x: Vec<f32>,
     /// `[n_ctx, n_state]`: normalised input of a sub-layer, queries, attention output.
     h: Vec<f32>,
     q: Vec<f32>,
-    /// `[n_ctx, 3 * n_state]`
-    qkv: Vec<f32>,
     kv: MixedKvCache,
     rows: QuantizedRows,
     n_frames: usize,
@@ -113,25 +111,17 @@ impl Encoder {
         let (n, d) = (self.n_ctx, self.n_state);
         EncoderState {
             mel: vec![0.0; (2 * n + 2) * self.n_mels],
-            conv: vec![0.0; (2 * n + 2) * d],
             mel_rounded: self.conv1.scratch(2 * n + 2),
             conv_rounded: self.conv2.scratch(2 * n + 2),
-            wide: vec![0.0; n * 4 * d],
+            wide: vec![0.0; (4 * n).max(2 * n + 2) * d],
             x: vec![0.0; n * d],
             h: vec![0.0; n * d],
             q: vec![0.0; n * d],
-            qkv: vec![0.0; n * 3 * d],
-            kv: self.new_kv(),
+            kv: MixedKvCache::new(self.precision, self.n_head, d / self.n_head, n),
             rows: QuantizedRows::with_capacity(n, 4 * d),
             n_frames: 0,
             n_state: d,
         }
-    }
-
-    /// Room for the keys and values of one layer.
-    pub(super) fn new_kv(&self) -> MixedKvCache {
-        let d_head = self.n_state / self.n_head;
-        MixedKvCache::new(self.precision, self.n_head, d_head, self.n_ctx)
     }
 
     /// Memory held by the packed weights.
@@ -172,8 +162,9 @@ impl Encoder {
         let d = self.n_state;
         observe(Stage::Front(&state.x[..n * d]))?;
         for (i, block) in self.blocks.iter().enumerate() {
+            self.keys(exec, block, state);
+            observe(Stage::Keys(i, &state.wide[..n * 3 * d]))?;
             self.attend(exec, block, silence.map(|s| s.layer(i)), state);
-            observe(Stage::Keys(i, &state.qkv[..n * 3 * d]))?;
             let (x, h) = (&mut state.x[..n * d], &mut state.h[..n * d]);
             let wide = &mut state.wide[..n * 4 * d];
             block.mlp_ln.forward(exec, x, h);
@@ -197,11 +188,12 @@ impl Encoder {
         state.mel[m..m + mel.len()].copy_from_slice(mel);
         state.mel[m + mel.len()..][..m].fill(0.0);
         let mel = &state.mel[..(2 * n + 2) * m];
-        let conv = &mut state.conv[d..(2 * n + 1) * d];
+        let conv = &mut state.wide[..(2 * n + 2) * d];
+        let inner = &mut conv[d..(2 * n + 1) * d];
         self.conv1
-            .forward(exec, (mel, 1), &mut state.mel_rounded, conv);
-        state.conv[(2 * n + 1) * d..][..d].fill(0.0);
-        let conv = &state.conv[..(2 * n + 2) * d];
+            .forward(exec, (mel, 1), &mut state.mel_rounded, inner);
+        conv[..d].fill(0.0);
+        conv[(2 * n + 1) * d..].fill(0.0);
         let x = &mut state.x[..n * d];
         self.conv2
             .forward(exec, (conv, 2), &mut state.conv_rounded, x);
@@ -210,36 +202,45 @@ impl Encoder {
         }
     }
 
-    /// The attention half of a block, residual included.
+    /// Queries, keys and values of a block: to `state.wide`, the caches and `state.q`.
+    fn keys(&self, exec: &Exec, block: &Block, state: &mut EncoderState) {
+        let (n, d) = (state.n_frames, self.n_state);
+        let h = &mut state.h[..n * d];
+        let qkv = &mut state.wide[..n * 3 * d];
+        block.attn_ln.forward(exec, &state.x[..n * d], h);
+        (block.qkv).forward(exec, h, &mut state.rows, Output::Plain, qkv);
+        for (q, row) in state.q.chunks_exact_mut(d).zip(qkv.chunks_exact(3 * d)) {
+            q.copy_from_slice(&row[..d]);
+        }
+        state.kv.store(exec, (qkv, 3 * d), (d, 2 * d), 0);
+    }
+
+    /// The attention half of a block after [`Encoder::keys`], residual included.
     fn attend(
         &self,
         exec: &Exec,
         block: &Block,
-        silence: Option<&MixedKvCache>,
+        silence: Option<&Ranked>,
         state: &mut EncoderState,
     ) {
         let (n, d) = (state.n_frames, self.n_state);
         let (x, h, q) = (
             &mut state.x[..n * d],
             &mut state.h[..n * d],
-            &mut state.q[..n * d],
+            &state.q[..n * d],
         );
-        let qkv = &mut state.qkv[..n * 3 * d];
-        block.attn_ln.forward(exec, x, h);
-        block
-            .qkv
-            .forward(exec, h, &mut state.rows, Output::Plain, qkv);
-        for (q, row) in q.chunks_exact_mut(d).zip(qkv.chunks_exact(3 * d)) {
-            q.copy_from_slice(&row[..d]);
-        }
-        state.kv.store(exec, (qkv, 3 * d), (d, 2 * d), 0);
         let queries = Queries {
             q,
             n_head: self.n_head,
             d_head: d / self.n_head,
         };
-        let rest = silence.map(|silence| (silence, n..self.n_ctx));
-        state.kv.attend(exec, queries, 0..n, rest, h);
+        let mut n_keys = n;
+        if let Some(silence) = silence {
+            let tail = silence.tail(n, &mut state.wide);
+            state.kv.store(exec, (tail, 2 * d), (0, d), n);
+            n_keys += tail.len() / (2 * d);
+        }
+        state.kv.attend(exec, queries, 0..n_keys, h);
         block
             .out
             .forward(exec, h, &mut state.rows, Output::Residual, x);

@@ -32,7 +32,7 @@ use crate::nn::Compute;
 use crate::text::{TextError, Tokenizer};
 
 pub use branches::MAX_BEAM;
-pub use decoder::{Audio, Cross, Decoder, DecoderState};
+pub use decoder::{Cross, Decoder, DecoderState};
 pub use encoder::{Encoder, EncoderState, Stage};
 pub use rules::Timestamps;
 pub use silence::Silence;
@@ -71,6 +71,9 @@ impl Classify for WhisperError {
         }
     }
 }
+
+/// What [`Model::silence`] is attended to with.
+const SAMPLE_SENTENCE: &str = " So what is the time, and could you turn on the light, please?";
 
 /// The weights, packed for this CPU, and what belongs to them.
 pub struct Model {
@@ -157,8 +160,25 @@ impl Model {
 
     /// Silence as this model hears it; computed when first asked for.
     pub fn silence(&self) -> &Silence {
-        let make = || Silence::new(&self.exec, &self.dims, &self.encoder, &self.decoder);
+        let make = || {
+            let text = self.sample_text();
+            Silence::new(&self.exec, &self.dims, &self.encoder, &self.decoder, &text)
+        };
         self.silence.get_or_init(make)
+    }
+
+    /// A text as the decoder writes it, of no importance: where it looks in silence is much the
+    /// same whatever is said.
+    fn sample_text(&self) -> Vec<u32> {
+        let special = self.tokenizer.special();
+        let mut text = vec![special.sot];
+        if self.tokenizer.is_multilingual() {
+            text.extend([special.language_begin, special.transcribe]);
+        }
+        text.push(special.timestamp_begin);
+        text.extend(self.tokenizer.encode(SAMPLE_SENTENCE));
+        text.push(special.timestamp_begin + 150);
+        text
     }
 
     /// Memory held by the packed weights.

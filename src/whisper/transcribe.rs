@@ -15,7 +15,7 @@ use crate::text::language_from;
 
 use super::align::Aligner;
 use super::decode::{Hypothesis, Start, WindowDecoder, argmax};
-use super::decoder::{Audio, Cross};
+use super::decoder::Cross;
 use super::encoder::{EncoderState, Stage};
 use super::loud;
 use super::rules::Rules;
@@ -330,7 +330,8 @@ impl Transcriber {
         let encoded = encoder.forward(exec, mel, silence, &mut self.encoder, &mut go_on);
         if encoded.is_continue() {
             let frames = self.encoder.output();
-            self.model.decoder().cross(exec, frames, &mut self.cross);
+            let decoder = self.model.decoder();
+            decoder.cross(exec, frames, silence, &mut self.cross);
         }
         self.stats.windows += 1;
         self.stats.encode_ms += ms_since(start);
@@ -344,13 +345,12 @@ impl Transcriber {
         }
         let special = self.model.tokenizer().special();
         let first = special.language_begin as usize;
-        let audio = audio(&self.model, &self.cross);
         let state = &mut self.decoder.state;
         state.truncate(0);
         let logits = self
             .model
             .decoder()
-            .forward(exec, &[special.sot], audio, state, 1);
+            .forward(exec, &[special.sot], &self.cross, state, 1);
         let best = argmax(&logits[first..first + special.n_languages as usize]);
         self.language = Some((first + best) as u32);
     }
@@ -361,7 +361,7 @@ impl Transcriber {
         let n_before_sot = self.build_prompt();
         let start_of_text = Start {
             model: &self.model,
-            audio: audio(&self.model, &self.cross),
+            cross: &self.cross,
             prompt: &self.prompt,
             n_before_sot,
         };
@@ -459,7 +459,7 @@ impl Transcriber {
         let sot = self.model.tokenizer().special().sot;
         let n_before_sot = self.prompt.iter().position(|t| *t == sot).unwrap_or(0);
         let prefix = &self.prompt[n_before_sot..];
-        let audio = (audio(&self.model, &self.cross), &mut self.decoder.state);
+        let audio = (&self.cross, &mut self.decoder.state);
         let mut words = exec.run(|| aligner.align(&self.model, prefix, text, n_frames, audio));
         for (_, word) in &mut words {
             (word.t0.0, word.t1.0) = (word.t0.0 + t0, word.t1.0 + t0);
@@ -501,15 +501,6 @@ impl Transcriber {
                 sink(segment);
             }
         }
-    }
-}
-
-/// What the decoder attends to: the window, and silence behind it when it is short.
-fn audio<'a>(model: &'a Model, cross: &'a Cross) -> Audio<'a> {
-    let whole = cross.n_frames() == model.dims().n_audio_ctx;
-    Audio {
-        cross,
-        silence: (!whole).then(|| model.silence()),
     }
 }
 
