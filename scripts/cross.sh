@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# cross.sh [setup|lint|build|kernels|transcribe|check-mac]...: Arm without an Arm machine (Debian, x86-64).
+# cross.sh [setup|lint|build|kernels|transcribe|check-mac|count-build]...: Arm without an Arm machine (Debian, x86-64).
 #
 #   setup       Debian's Rust with its arm64 standard library, the C cross compiler and QEMU
 #   lint        clippy on the Arm code
@@ -8,8 +8,9 @@
 #               a CPU with everything (i8mm), each at its own level
 #   transcribe  a clip of two seconds, transcribed with tiny.en in int8 on the first two
 #   check-mac   type check for aarch64-apple-darwin (nothing is linked)
+#   count-build the engine's bare work for aarch64, for scripts/count.sh
 #
-# Without arguments: all of them, in this order. Results go to target/cross.
+# Without arguments: all but the last, in this order. Results go to target/cross.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -101,10 +102,14 @@ check-mac() {
     "$cargo" check --locked -Zbuild-std=std,panic_abort --target aarch64-apple-darwin
 }
 
+count-build() {
+  "$cargo" build --locked --no-default-features --target "$triple" --example engine_work
+}
+
 if [ "$#" -eq 0 ]; then set -- setup lint build kernels transcribe check-mac; fi
 for step in "$@"; do
   case "$step" in
-    setup | lint | build | kernels | transcribe | check-mac) "$step" ;;
+    setup | lint | build | kernels | transcribe | check-mac | count-build) "$step" ;;
     *) fail "unknown step $step; see the head of this file" ;;
   esac
 done
