@@ -143,6 +143,7 @@ pub fn matmul_i8_rows(
         exec.cpu().level(),
         "rows were quantised for another level"
     );
+    assert!(!x.in_blocks(), "rows were quantised in blocks");
     assert_eq!(x.n_in(), w.n_in(), "rows and weights do not fit");
     let frame = Frame::new(x.n_rows(), w.n_out(), outputs, epilogue, out);
     let table = exec.cpu().table();
@@ -355,16 +356,16 @@ pub(super) unsafe fn block_i8<L: Tiles>(job: &I8Job, rows: Range<usize>, panels:
 }
 
 /// How a product is cut into blocks.
-struct Grid {
-    n_rows: usize,
-    tile_rows: usize,
-    row_bytes: usize,
-    columns: usize,
-    panel_bytes: usize,
+pub(super) struct Grid {
+    pub(super) n_rows: usize,
+    pub(super) tile_rows: usize,
+    pub(super) row_bytes: usize,
+    pub(super) columns: usize,
+    pub(super) panel_bytes: usize,
     /// Rows of one block, in and out, may be so large: a part of the second-level cache.
-    block_bytes: usize,
+    pub(super) block_bytes: usize,
     /// A rough speed, to tell work that is worth splitting.
-    macs_per_ns: usize,
+    pub(super) macs_per_ns: usize,
 }
 
 /// Work below this is not split: waking a thread costs about as much.
@@ -379,7 +380,7 @@ const READ_BYTES_PER_NS: usize = 10;
 impl Grid {
     /// Calls `f` with blocks (rows, panels) that are disjoint and cover all rows and the panels
     /// of `outputs`.
-    fn run(
+    pub(super) fn run(
         &self,
         exec: &Exec,
         outputs: Range<usize>,

@@ -9,12 +9,14 @@
 //! * NaN and infinities are carried along or lost, but never harm.
 //!
 //! Where things are: `level` (detection), `exec` (threads), `packed` (weight and activation
-//! formats), `matmul`, `attention`, `portable` (everything the compiler vectorises by itself),
+//! formats), `blocks` and `block_rows` (weights of 4 to 8 bits), `matmul`, `attention`, `portable` (everything the compiler vectorises by itself),
 //! `table` (what a level consists of), `scalar` (the reference), `x86` and `neon` (intrinsics).
 
 mod attention;
 mod attention_bf16;
 mod bf16_rows;
+mod block_rows;
+mod blocks;
 mod epilogue;
 mod exec;
 mod kv_store;
@@ -38,6 +40,8 @@ use half::f16;
 pub use attention::{Attention, KvElem, KvPart, Mask, attention, attention_probs};
 pub use attention_bf16::ROOM_ALIGN as BF16_ALIGN;
 pub use bf16_rows::{Bf16Numbers, PackedBf16};
+pub use block_rows::{matmul_blocks, matmul_blocks_rows};
+pub use blocks::{BlockFormat, PackedBlocks};
 pub use epilogue::{Activation, Epilogue, Store};
 pub use exec::Exec;
 pub use kv_store::{KvStore, Side, kv_store};

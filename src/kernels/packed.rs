@@ -5,6 +5,8 @@
 //! `[panel][n_in][columns]` in f32, `[panel][n_in / group][columns][group]` in int8. The last panel
 //! is filled with zeros, and int8 rows are filled to a multiple of [`K_ALIGN`].
 
+use super::block_rows::RECORD_BYTES;
+use super::blocks::BLOCK_LEN;
 use super::exec::Parts;
 use super::portable::Arith;
 use super::table::Tiles;
@@ -316,6 +318,8 @@ pub struct QuantizedRows {
     n: usize,
     n_in: usize,
     row_bytes: usize,
+    /// Whether the rows are records of blocks (`block_rows`) and not integers with a scale a row.
+    in_blocks: bool,
     data: Aligned<u8>,
     scales: Vec<f32>,
 }
@@ -329,6 +333,7 @@ impl QuantizedRows {
             n: 0,
             n_in: 0,
             row_bytes: 0,
+            in_blocks: false,
             data: Aligned::zeroed(n_rows.next_multiple_of(ROW_ALIGN) * largest),
             scales: Vec::with_capacity(n_rows),
         }
@@ -345,6 +350,7 @@ impl QuantizedRows {
         self.level = exec.cpu().level();
         self.n = x.len() / n_in;
         self.n_in = n_in;
+        self.in_blocks = false;
         self.row_bytes = n_in.next_multiple_of(K_ALIGN) * table.i8.format.bytes();
         self.scales.clear();
         self.scales.resize(self.n, 0.0);
@@ -366,6 +372,38 @@ impl QuantizedRows {
                 *scale = unsafe { (table.quantize_row)(x, row) };
             }
         });
+    }
+
+    /// Quantises `x` `[n, n_in]` for weights in blocks: the largest magnitude of every 32 numbers
+    /// becomes 127. A row with NaN or infinity yields NaN later. Allocates only if the capacity is
+    /// exceeded.
+    pub fn quantize_blocks(&mut self, exec: &Exec, x: &[f32], n_in: usize) {
+        assert!(
+            n_in > 0 && x.len().is_multiple_of(n_in),
+            "x is not [n, n_in]"
+        );
+        let row_bytes = n_in.div_ceil(BLOCK_LEN) * RECORD_BYTES;
+        (self.n, self.n_in) = (x.len() / n_in, n_in);
+        (self.row_bytes, self.in_blocks) = (row_bytes, true);
+        if self.n * row_bytes > self.data.len() {
+            self.data = Aligned::zeroed(self.n * row_bytes);
+        }
+        let table = exec.cpu().table();
+        let data = Parts::new(&mut self.data);
+        exec.for_each_chunk(self.n, SPLIT_ELEMENTS / n_in, |range| {
+            // SAFETY: the chunks are disjoint.
+            let data = unsafe { data.part(range.start * row_bytes..range.end * row_bytes) };
+            let x = x[range.start * n_in..range.end * n_in].chunks_exact(n_in);
+            for (row, x) in data.chunks_exact_mut(row_bytes).zip(x) {
+                // SAFETY: the table belongs to a level of this machine.
+                unsafe { (table.quantize_blocks)(x, row) };
+            }
+        });
+    }
+
+    /// Whether [`QuantizedRows::quantize_blocks`] made these.
+    pub(super) fn in_blocks(&self) -> bool {
+        self.in_blocks
     }
 
     /// The number of rows.

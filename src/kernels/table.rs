@@ -11,6 +11,7 @@ use std::ops::Range;
 use half::{bf16, f16};
 
 use super::attention::AttentionJob;
+use super::block_rows::{self, BlocksJob, TileBlocks};
 use super::matmul::{Bf16Job, F32Job, I8Job};
 use super::packed::I8Layout;
 use super::portable::{self, Arith};
@@ -107,6 +108,14 @@ pub(super) trait Tiles: Arith + Sized {
     /// The CPU runs this level; all pointers of `tile` are valid for its sizes; it stands between
     /// `begin_i8` and `end_i8`.
     unsafe fn tile_i8(tile: &TileI8);
+
+    /// # Safety
+    /// The CPU runs this level; all pointers of `tile` are valid for its sizes.
+    #[inline(always)]
+    unsafe fn tile_blocks(tile: &TileBlocks) {
+        // SAFETY: the caller's word.
+        unsafe { block_rows::tile::<Self>(tile) }
+    }
 
     /// Whether bf16 tiles are faster than f32 tiles.
     const BF16: bool = false;
@@ -210,6 +219,8 @@ pub(super) struct Table {
     pub(super) matmul_bf16: unsafe fn(&Bf16Job, Range<usize>, Range<usize>),
     pub(super) matmul_i8: unsafe fn(&I8Job, Range<usize>, Range<usize>),
     pub(super) quantize_row: unsafe fn(&[f32], &mut [u8]) -> f32,
+    pub(super) matmul_blocks: unsafe fn(&BlocksJob, Range<usize>, Range<usize>),
+    pub(super) quantize_blocks: unsafe fn(&[f32], &mut [u8]),
     pub(super) attention_f32: unsafe fn(&AttentionJob<f32>, usize),
     pub(super) attention_f16: unsafe fn(&AttentionJob<f16>, usize),
     pub(super) attention_bf16: unsafe fn(&AttentionJob<bf16>, usize),
@@ -280,7 +291,7 @@ macro_rules! level_table {
         use half::{bf16, f16};
         use std::ops::Range;
         use $crate::kernels::table::{Table, Tiles, compiled_for};
-        use $crate::kernels::{attention, matmul, packed, portable};
+        use $crate::kernels::{attention, block_rows, matmul, packed, portable};
         type L = $level;
         Table {
             f32_rows: L::F32_ROWS,
@@ -297,6 +308,11 @@ macro_rules! level_table {
                 matmul::block_i8::<L>),
             quantize_row: compiled_for!($features, (x: &[f32], out: &mut [u8]) -> f32,
                 packed::quantize_row::<L>),
+            matmul_blocks: compiled_for!($features,
+                (job: &block_rows::BlocksJob, rows: Range<usize>, panels: Range<usize>),
+                block_rows::block::<L>),
+            quantize_blocks: compiled_for!($features, (x: &[f32], out: &mut [u8]),
+                block_rows::quantize_row::<L>),
             attention_f32: compiled_for!($features,
                 (job: &attention::AttentionJob<f32>, task: usize), attention::task::<L, f32>),
             attention_f16: compiled_for!($features,

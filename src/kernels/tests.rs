@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attention;
+mod blocks;
 mod overlapping;
 
 use half::f16;

@@ -8,8 +8,8 @@ use half::f16;
 
 pub(super) const BLOCK_LEN: usize = 32;
 const HALF: usize = BLOCK_LEN / 2;
-const SCALE: usize = size_of::<f16>();
-const HIGH_BITS: usize = BLOCK_LEN / 8;
+pub(super) const SCALE: usize = size_of::<f16>();
+pub(super) const HIGH_BITS: usize = BLOCK_LEN / 8;
 
 pub(super) const Q4_0_BYTES: usize = SCALE + HALF;
 pub(super) const Q4_1_BYTES: usize = 2 * SCALE + HALF;
@@ -28,17 +28,17 @@ pub(super) fn half_at(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
-fn high_bits_at(block: &[u8], at: usize) -> u32 {
+pub(super) fn high_bits_at(block: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
 }
 
 /// The two 4-bit numbers `j` and `j + 16`.
-fn nibbles(quants: &[u8], j: usize) -> (u8, u8) {
+pub(super) fn nibbles(quants: &[u8], j: usize) -> (u8, u8) {
     (quants[j] & 0x0f, quants[j] >> 4)
 }
 
 /// The two 5-bit numbers `j` and `j + 16`.
-fn quintets(quants: &[u8], high: u32, j: usize) -> (u8, u8) {
+pub(super) fn quintets(quants: &[u8], high: u32, j: usize) -> (u8, u8) {
     let (low, up) = nibbles(quants, j);
     let bit = |at: usize| (((high >> at) & 1) as u8) << 4;
     (low | bit(j), up | bit(j + HALF))

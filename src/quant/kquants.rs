@@ -1,7 +1,10 @@
 //! The K-quants: super-blocks of 256 numbers, cut into groups of 16 or 32 whose own scales are
 //! quantised too. `x = d * scale * q`, in some types less `dmin * minimum`.
 
+use half::f16;
+
 use super::blocks32::half_at;
+use super::codes::Codes;
 
 pub(super) const BLOCK_LEN: usize = 256;
 const HALF_BYTES: usize = 2;
@@ -133,6 +136,37 @@ pub(super) fn read_q5k(bytes: &[u8], out: &mut [f32]) {
             }
         }
     });
+}
+
+/// The groups of 32 of Q4_K as codes with a scale and a minimum in half precision.
+pub(super) fn each_q4k_codes(bytes: &[u8], take: &mut dyn FnMut(Codes)) {
+    for block in bytes.as_chunks::<Q4K_BYTES>().0 {
+        let quants = &block[2 * HALF_BYTES + PACKED_SCALES..];
+        each_group(block, take, |g, l| four_bits(quants, 32 * g + l));
+    }
+}
+
+/// The groups of 32 of Q5_K likewise.
+pub(super) fn each_q5k_codes(bytes: &[u8], take: &mut dyn FnMut(Codes)) {
+    for block in bytes.as_chunks::<Q5K_BYTES>().0 {
+        let (fifth, quants) = block[2 * HALF_BYTES + PACKED_SCALES..].split_at(BLOCK_LEN / 8);
+        each_group(block, take, |g, l| {
+            four_bits(quants, 32 * g + l) | (fifth[l] >> g & 1) << 4
+        });
+    }
+}
+
+/// The eight groups of a Q4_K or Q5_K block; `code` tells number `l` of group `g`.
+fn each_group(block: &[u8], take: &mut dyn FnMut(Codes), code: impl Fn(usize, usize) -> u8) {
+    let (d, dmin) = (half_at(block, 0), half_at(block, HALF_BYTES));
+    for g in 0..BLOCK_LEN / 32 {
+        let (scale, minimum) = scale_and_minimum(&block[2 * HALF_BYTES..], g);
+        take(Codes {
+            scale: f16::from_f32(d * scale),
+            minimum: f16::from_f32(-dmin * minimum),
+            q: std::array::from_fn(|l| code(g, l)),
+        });
+    }
 }
 
 /// Q6_K: 128 bytes of low halves, 64 of high pairs of bits, 16 signed scales, d; 32 is taken off

@@ -7,8 +7,11 @@
 //! little-endian. No I/O, no threads, no panic on any content of the bytes.
 
 mod blocks32;
+mod codes;
 mod float;
 mod kquants;
+
+pub use codes::{Codes, coded_as, each_codes};
 
 use thiserror::Error;
 

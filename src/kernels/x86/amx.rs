@@ -9,7 +9,9 @@ use std::arch::x86_64::__cpuid_count;
 
 use half::f16;
 
+use super::avx2_blocks;
 use super::avx512vnni_tiles::Avx512Vnni;
+use crate::kernels::block_rows::TileBlocks;
 use crate::kernels::packed::{I8Layout, RowFormat};
 use crate::kernels::portable::Arith;
 use crate::kernels::table::{BF16_COLUMNS, TileBf16, TileF32, TileI8, Tiles};
@@ -180,6 +182,12 @@ impl Tiles for Amx {
             // SAFETY: the caller vouches for the level.
             unsafe { release() };
         }
+    }
+
+    #[inline(always)]
+    unsafe fn tile_blocks(tile: &TileBlocks) {
+        // SAFETY: passed on; this level has the features of AVX2.
+        unsafe { avx2_blocks::tile(tile) }
     }
 
     #[inline(always)]

@@ -4,7 +4,9 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
+use super::avx2_blocks;
 use super::avx2_rows::{dequantize, dots, weigh};
+use crate::kernels::block_rows::TileBlocks;
 use crate::kernels::packed::{I8Layout, RowFormat};
 use crate::kernels::portable::Arith;
 use crate::kernels::table::{TileF32, TileI8, Tiles};
@@ -47,6 +49,12 @@ impl Tiles for Avx2 {
                 _ => tile_f32::<6>(tile),
             }
         }
+    }
+
+    #[inline(always)]
+    unsafe fn tile_blocks(tile: &TileBlocks) {
+        // SAFETY: passed on; this level has the features of AVX2.
+        unsafe { avx2_blocks::tile(tile) }
     }
 
     #[inline(always)]

@@ -4,7 +4,9 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
+use super::avx2_blocks;
 use super::avx512_rows::{dequantize, dots, rescale, weigh};
+use crate::kernels::block_rows::TileBlocks;
 use crate::kernels::packed::{I8Layout, RowFormat};
 use crate::kernels::portable::Arith;
 use crate::kernels::table::{TileF32, TileI8, Tiles};
@@ -70,6 +72,12 @@ impl Tiles for Avx512 {
     unsafe fn tile_f32(tile: &TileF32) {
         // SAFETY: passed on.
         unsafe { with_rows!(tile.m, tile_f32, tile) }
+    }
+
+    #[inline(always)]
+    unsafe fn tile_blocks(tile: &TileBlocks) {
+        // SAFETY: passed on; this level has the features of AVX2.
+        unsafe { avx2_blocks::tile(tile) }
     }
 
     #[inline(always)]
