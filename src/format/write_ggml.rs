@@ -58,7 +58,10 @@ fn ftype(block: BlockType) -> Option<u32> {
         BlockType::Q8_0 => 1000 * ggml::QUANTISATION_VERSION + 7,
         BlockType::Q5_0 => 1000 * ggml::QUANTISATION_VERSION + 8,
         BlockType::Q5_1 => 1000 * ggml::QUANTISATION_VERSION + 9,
-        _ => return None,
+        BlockType::Q4K => 1000 * ggml::QUANTISATION_VERSION + 12,
+        BlockType::Q5K => 1000 * ggml::QUANTISATION_VERSION + 13,
+        BlockType::Q6K => 1000 * ggml::QUANTISATION_VERSION + 14,
+        BlockType::Q2K | BlockType::Q3K => return None,
     })
 }
 

@@ -129,7 +129,7 @@ fn inverse(d: f32) -> f32 {
     if d == 0.0 { 0.0 } else { 1.0 / d }
 }
 
-fn put_half(value: f32, out: &mut Vec<u8>) {
+pub(super) fn put_half(value: f32, out: &mut Vec<u8>) {
     out.extend_from_slice(&f16::from_f32(value).to_le_bytes());
 }
 

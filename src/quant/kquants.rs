@@ -10,7 +10,7 @@ pub(super) const BLOCK_LEN: usize = 256;
 const HALF_BYTES: usize = 2;
 /// Bytes of the eight 6-bit scales and eight 6-bit minimums of Q4_K and Q5_K, and of the sixteen
 /// 6-bit scales of Q3_K.
-const PACKED_SCALES: usize = 12;
+pub(super) const PACKED_SCALES: usize = 12;
 
 pub(super) const Q2K_BYTES: usize = BLOCK_LEN / 16 + BLOCK_LEN / 4 + 2 * HALF_BYTES;
 pub(super) const Q3K_BYTES: usize = BLOCK_LEN / 8 + BLOCK_LEN / 4 + PACKED_SCALES + HALF_BYTES;

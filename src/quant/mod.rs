@@ -10,6 +10,7 @@ mod blocks32;
 mod codes;
 mod float;
 mod kquants;
+mod kquants_write;
 
 pub use codes::{Codes, coded_as, each_codes};
 
@@ -68,7 +69,7 @@ pub enum QuantError {
         /// The count of bytes given.
         n_bytes: usize,
     },
-    /// K-quants are read, not written.
+    /// The smallest K-quants are read, not written.
     #[error("writing {} is not supported", .0.name())]
     CannotWrite(BlockType),
 }
@@ -207,8 +208,8 @@ pub fn dequantize(block: BlockType, bytes: &[u8], out: &mut [f32]) -> Result<(),
     Ok(())
 }
 
-/// Appends `x` to `out` as blocks. All types but the K-quants; rounding as ggml's reference
-/// (`quantize_row_*_ref`), so that the bytes are the same.
+/// Appends `x` to `out` as blocks. All types but Q2_K and Q3_K; those of up to 32 numbers a block
+/// rounded as ggml's reference does (`quantize_row_*_ref`), so that the bytes are the same.
 pub fn quantize(block: BlockType, x: &[f32], out: &mut Vec<u8>) -> Result<(), QuantError> {
     use BlockType::*;
     let n_bytes = block
@@ -224,7 +225,10 @@ pub fn quantize(block: BlockType, x: &[f32], out: &mut Vec<u8>) -> Result<(), Qu
         Q5_0 => blocks32::write_q5_0(x, out),
         Q5_1 => blocks32::write_q5_1(x, out),
         Q8_0 => blocks32::write_q8_0(x, out),
-        Q2K | Q3K | Q4K | Q5K | Q6K => return Err(QuantError::CannotWrite(block)),
+        Q4K => kquants_write::write_q4k(x, out),
+        Q5K => kquants_write::write_q5k(x, out),
+        Q6K => kquants_write::write_q6k(x, out),
+        Q2K | Q3K => return Err(QuantError::CannotWrite(block)),
     }
     Ok(())
 }

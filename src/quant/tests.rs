@@ -43,8 +43,8 @@ fn wrong_lengths_are_errors() {
             n_bytes: 33
         }
     );
-    let write = quantize(BlockType::Q6K, &[0.0; 256], &mut Vec::new()).unwrap_err();
-    assert_eq!(write, QuantError::CannotWrite(BlockType::Q6K));
+    let write = quantize(BlockType::Q3K, &[0.0; 256], &mut Vec::new()).unwrap_err();
+    assert_eq!(write, QuantError::CannotWrite(BlockType::Q3K));
 }
 
 #[test]
@@ -103,4 +103,101 @@ fn blocks_equal_the_reference_bit_for_bit() {
         assert_eq!(written.len(), expected.len());
     }
     assert!(golden.0.is_empty());
+}
+
+/// Numbers in the manner of weights: most of them small.
+fn weights(n: usize) -> Vec<f32> {
+    let mut state = 1_u32;
+    let mut uniform = move || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+    };
+    (0..n)
+        .map(|_| 0.1 * (0..6).map(|_| uniform()).sum::<f32>())
+        .collect()
+}
+
+/// Root mean square of the error over that of the numbers, once written and read.
+fn error_of(block: BlockType, x: &[f32]) -> f32 {
+    let (mut bytes, mut back) = (Vec::new(), vec![f32::NAN; x.len()]);
+    quantize(block, x, &mut bytes).unwrap();
+    assert_eq!(Some(bytes.len()), block.bytes_for(x.len()));
+    dequantize(block, &bytes, &mut back).unwrap();
+    let square = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>();
+    let off = square(&mut x.iter().zip(&back).map(|(a, b)| a - b));
+    (off / square(&mut x.iter().copied())).sqrt()
+}
+
+#[test]
+fn what_is_written_comes_back_as_near_as_its_bits_allow() {
+    let x = weights(4096);
+    for (block, most) in [
+        (BlockType::F16, 0.001),
+        (BlockType::Q8_0, 0.01),
+        (BlockType::Q6K, 0.02),
+        (BlockType::Q5K, 0.04),
+        (BlockType::Q5_1, 0.05),
+        (BlockType::Q5_0, 0.05),
+        (BlockType::Q4K, 0.08),
+        (BlockType::Q4_1, 0.09),
+        (BlockType::Q4_0, 0.1),
+    ] {
+        let error = error_of(block, &x);
+        assert!(error < most, "{}: {error}", block.name());
+    }
+    // A search for the best scale pays.
+    assert!(error_of(BlockType::Q4K, &x) < error_of(BlockType::Q4_1, &x));
+    assert!(error_of(BlockType::Q5K, &x) < error_of(BlockType::Q5_1, &x));
+}
+
+#[test]
+fn k_quants_take_zeros_and_numbers_of_one_sign() {
+    for block in [BlockType::Q4K, BlockType::Q5K, BlockType::Q6K] {
+        for level in [0.0_f32, 0.5, -0.25] {
+            let mut bytes = Vec::new();
+            quantize(block, &[level; 256], &mut bytes).unwrap();
+            let mut back = [f32::NAN; 256];
+            dequantize(block, &bytes, &mut back).unwrap();
+            let near = |v: &f32| (v - level).abs() <= 0.01 * level.abs();
+            assert!(
+                back.iter().all(near),
+                "{} {level}: {}",
+                block.name(),
+                back[0]
+            );
+        }
+        let mut bytes = Vec::new();
+        quantize(block, &[f32::NAN; 256], &mut bytes).unwrap();
+    }
+}
+
+#[test]
+fn codes_stand_for_the_numbers_that_are_read() {
+    let x = weights(512);
+    for block in BlockType::ALL {
+        let Some(own) = coded_as(block) else { continue };
+        let (mut bytes, mut read) = (Vec::new(), vec![f32::NAN; x.len()]);
+        quantize(block, &x, &mut bytes).unwrap();
+        dequantize(block, &bytes, &mut read).unwrap();
+        let offset = match own {
+            BlockType::Q4_0 => 8.0,
+            BlockType::Q5_0 => 16.0,
+            _ => 0.0,
+        };
+        let mut found = Vec::new();
+        each_codes(block, &bytes, &mut |codes| {
+            let q = |q: u8| match own {
+                BlockType::Q8_0 => f32::from(q.cast_signed()),
+                _ => f32::from(q) - offset,
+            };
+            let (scale, minimum) = (codes.scale.to_f32(), codes.minimum.to_f32());
+            found.extend(codes.q.map(|code| scale * q(code) + minimum));
+        });
+        assert_eq!(found.len(), read.len());
+        for (a, b) in found.iter().zip(&read) {
+            assert!((a - b).abs() < 2e-4, "{}: {a} {b}", block.name());
+        }
+    }
 }
