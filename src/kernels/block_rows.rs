@@ -150,18 +150,16 @@ pub(super) fn quantize_row<A: Arith>(x: &[f32], out: &mut [u8]) {
             true => (0.0, 0.0),
             false => (largest / 127.0, 127.0 / largest),
         };
-        let mut pairs = [0_i16; 2];
-        for (four, x) in record
-            .as_chunks_mut::<4>()
-            .0
-            .iter_mut()
-            .zip(x.as_chunks::<4>().0)
-        {
-            let q = x.map(|x| (x * inverse + ROUND).to_bits() as u8 as i8);
-            *four = q.map(i8::cast_unsigned);
-            pairs[0] += i16::from(q[0]) + i16::from(q[1]);
-            pairs[1] += i16::from(q[2]) + i16::from(q[3]);
+        let q: [i8; BLOCK_LEN] =
+            std::array::from_fn(|k| (x[k] * inverse + ROUND).to_bits() as u8 as i8);
+        let mut lanes = [0_i16; 4];
+        for q in q.as_chunks::<4>().0 {
+            for (lane, q) in lanes.iter_mut().zip(q) {
+                *lane += i16::from(*q);
+            }
         }
+        let pairs = [lanes[0] + lanes[1], lanes[2] + lanes[3]];
+        record[..BLOCK_LEN].copy_from_slice(&q.map(i8::cast_unsigned));
         let sum = scale * f32::from(pairs[0] + pairs[1]);
         record[SCALE_AT..][..4].copy_from_slice(&scale.to_le_bytes());
         record[SUM_AT..][..4].copy_from_slice(&sum.to_le_bytes());

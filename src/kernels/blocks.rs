@@ -129,6 +129,7 @@ impl BlockFormat {
 }
 
 /// Weights `[n_out, n_in]` in blocks. The same at every level.
+#[derive(Clone)]
 pub struct PackedBlocks {
     format: BlockFormat,
     n_out: usize,
@@ -161,13 +162,14 @@ impl PackedBlocks {
         packed
     }
 
-    /// Quantises one row, `[n_in]`. `scratch` is grown to a row and its blocks.
+    /// Quantises one row, `[n_in]`; says whether its scales are finite as halves. `scratch` is grown
+    /// to a row and its blocks.
     pub fn set_row_f32(
         &mut self,
         row: usize,
         values: &[f32],
         (padded, blocks): &mut (Vec<f32>, Vec<u8>),
-    ) {
+    ) -> bool {
         assert_eq!(values.len(), self.n_in, "a row is not [n_in]");
         padded.clear();
         padded.extend_from_slice(values);
@@ -175,7 +177,7 @@ impl PackedBlocks {
         blocks.clear();
         let written = quant::quantize(self.format.block_type(), padded, blocks);
         assert!(written.is_ok(), "whole blocks of a type that is written");
-        self.set_row(row, self.format.block_type(), blocks);
+        self.set_row(row, self.format.block_type(), blocks)
     }
 
     /// Packs one row that is in blocks already: of this format, or of a type whose codes it holds

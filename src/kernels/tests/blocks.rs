@@ -291,6 +291,8 @@ fn block_timings() {
             matmul_i8(&exec, &rows, &packed, &Epilogue::default(), out);
         });
         println!("{n} x {n_in} x {n_out} int8: {took}");
+        let took = least(&mut |_| rows.quantize_blocks(&exec, &x, n_in));
+        println!("{n} x {n_in} alone: {took}");
         for format in BlockFormat::ALL {
             let packed = PackedBlocks::new(format, &w, n_out, n_in);
             let took = least(&mut |out| {

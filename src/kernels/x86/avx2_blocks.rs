@@ -134,7 +134,8 @@ avx2! {
                         if FIVE {
                             low = _mm256_or_si256(low, _mm256_and_si256(fifth[0], fifth_bit));
                             high = _mm256_or_si256(high, _mm256_and_si256(fifth[1], fifth_bit));
-                            fifth = fifth.map(|bits| _mm256_srli_epi16::<1>(bits));
+                            fifth[0] = _mm256_srli_epi16::<1>(fifth[0]);
+                            fifth[1] = _mm256_srli_epi16::<1>(fifth[1]);
                         }
                         for (i, exact) in exact.iter_mut().enumerate() {
                             let a = a.add(i * tile.row_bytes + 4 * p);
@@ -144,9 +145,9 @@ avx2! {
                         }
                     }
                     b = b.add(4 * GROUP);
-                    for (i, (sum, exact)) in sums.iter_mut().zip(exact).enumerate() {
+                    for (i, (sum, exact)) in sums.iter_mut().zip(&exact).enumerate() {
                         let a = a.add(i * tile.row_bytes);
-                        let exact = _mm256_cvtepi32_ps(_mm256_madd_epi16(exact, ones));
+                        let exact = _mm256_cvtepi32_ps(_mm256_madd_epi16(*exact, ones));
                         let scales = _mm256_mul_ps(scales, number(a.add(SCALE_AT)));
                         *sum = _mm256_fmadd_ps(exact, scales, *sum);
                         if MINIMUM {
@@ -193,10 +194,10 @@ avx2! {
                             *exact = _mm256_add_epi32(*exact, _mm256_madd_epi16(pairs, ones));
                         }
                     }
-                    for (i, (sum, exact)) in sums.iter_mut().zip(exact).enumerate() {
+                    for (i, (sum, exact)) in sums.iter_mut().zip(&exact).enumerate() {
                         let scale = number(a.add(i * tile.row_bytes + SCALE_AT));
                         let scales = _mm256_mul_ps(scales, scale);
-                        *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(exact), scales, *sum);
+                        *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(*exact), scales, *sum);
                     }
                     a = a.add(RECORD_BYTES);
                 }
