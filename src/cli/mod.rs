@@ -11,6 +11,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use log::LevelFilter;
 
+use crate::config::ComputeConfig;
 use crate::error::Kind;
 
 mod bench;
@@ -64,6 +65,16 @@ pub(crate) struct Globals {
         help_heading = "Global options"
     )]
     pub(crate) model: Option<String>,
+    /// Arithmetic of the model's layers: int8, f32, or for small memories q8_0, q5_1, q5_0, q4_1 or
+    /// q4_0 [default: of the configuration]
+    #[arg(
+        long,
+        global = true,
+        value_name = "TYPE",
+        help_heading = "Global options"
+    )]
+    #[arg(value_parser = compute)]
+    pub(crate) compute: Option<ComputeConfig>,
     /// Threads that compute [default: the physical cores]
     #[arg(long, global = true, value_name = "N", help_heading = "Global options")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -80,6 +91,15 @@ pub(crate) struct Globals {
     /// Results as JSON
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
+}
+
+/// The arithmetic of this name.
+fn compute(name: &str) -> Result<ComputeConfig, String> {
+    let found = ComputeConfig::ALL.iter().find(|(known, _)| *known == name);
+    found.map(|(_, compute)| *compute).ok_or_else(|| {
+        let names: Vec<&str> = ComputeConfig::ALL.iter().map(|(name, _)| *name).collect();
+        format!("the types are {}", names.join(", "))
+    })
 }
 
 #[derive(Debug, Subcommand)]

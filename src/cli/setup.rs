@@ -28,7 +28,8 @@ pub(crate) struct Setup {
 impl Setup {
     /// Reads the configuration.
     pub(crate) fn load(globals: &Globals) -> Result<Self, Failure> {
-        let config = read_config(globals, Config::load)?;
+        let mut config = read_config(globals, Config::load)?;
+        config.model.compute = globals.compute.unwrap_or(config.model.compute);
         if globals.log.is_none() {
             log::set_max_level(config.log.level);
         }
@@ -70,11 +71,22 @@ impl Setup {
         Ok(model)
     }
 
+    /// The model of a file, whatever is configured, for this CPU.
+    pub(crate) fn model_of(
+        &self,
+        file: &WhisperFile,
+        compute: Compute,
+    ) -> Result<Arc<Model>, Failure> {
+        let exec = Exec::new(Cpu::from_env()?, self.n_threads);
+        Ok(Model::load(file, exec, compute)?)
+    }
+
     /// What the linear layers compute with.
     pub(crate) fn compute(&self) -> Compute {
         match self.config.model.compute {
             ComputeConfig::F32 => Compute::F32,
             ComputeConfig::Int8 => Compute::Int8,
+            ComputeConfig::Blocks(format) => Compute::Blocks(format),
         }
     }
 

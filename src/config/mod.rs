@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::command::{Grammar, GrammarError, GrammarSpec, MatchOptions, Origin, RunnerOptions};
 use crate::error::{Classify, Kind};
+use crate::kernels::BlockFormat;
 
 mod commands;
 mod document;
@@ -111,6 +112,21 @@ pub enum ComputeConfig {
     /// 8-bit integers.
     #[default]
     Int8,
+    /// Blocks of 4, 5 or 8 bits.
+    Blocks(BlockFormat),
+}
+
+impl ComputeConfig {
+    /// Every choice with its name.
+    pub const ALL: [(&str, ComputeConfig); 7] = [
+        ("int8", ComputeConfig::Int8),
+        ("f32", ComputeConfig::F32),
+        ("q8_0", ComputeConfig::Blocks(BlockFormat::Q8_0)),
+        ("q5_1", ComputeConfig::Blocks(BlockFormat::Q5_1)),
+        ("q5_0", ComputeConfig::Blocks(BlockFormat::Q5_0)),
+        ("q4_1", ComputeConfig::Blocks(BlockFormat::Q4_1)),
+        ("q4_0", ComputeConfig::Blocks(BlockFormat::Q4_0)),
+    ];
 }
 
 /// `[model]`

@@ -60,8 +60,7 @@ fn model(mut section: Section, to: &mut Config) -> Result<(), ConfigError> {
             return Err(entry.invalid("the name of a model (hark models list) or a path"));
         }
     }
-    let computes = [("int8", ComputeConfig::Int8), ("f32", ComputeConfig::F32)];
-    section.choice("compute", &computes, &mut model.compute)?;
+    section.choice("compute", &ComputeConfig::ALL, &mut model.compute)?;
     section.integer("threads", 0..=256, &mut model.threads)?;
     section.finish()
 }

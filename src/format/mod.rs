@@ -31,6 +31,8 @@ use config::Config;
 use source::Source;
 use tensor::Stored;
 
+use crate::quant::BlockType;
+
 /// The kinds of file a Whisper model comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Container {
@@ -172,6 +174,19 @@ impl WhisperFile {
     /// one scale a row, weight = integer × scale. None for tensors stored otherwise.
     pub fn read_i8(&self, name: &str) -> Result<Option<Int8Rows>, FormatError> {
         self.stored(name)?.read_i8(&self.source, name)
+    }
+
+    /// Reads rows of a tensor that is stored in quantised blocks, as they are, into `out`, which is
+    /// resized to them. Gives the blocks' type; none for tensors stored otherwise.
+    pub fn read_blocks(
+        &self,
+        name: &str,
+        rows: Range<usize>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<BlockType>, FormatError> {
+        let part = self.stored(name)?.rows(rows.clone());
+        part.ok_or_else(|| self.unknown(format!("{name}, rows {rows:?}")))?
+            .read_blocks(&self.source, name, out)
     }
 
     fn stored(&self, name: &str) -> Result<&Stored, FormatError> {

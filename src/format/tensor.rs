@@ -148,6 +148,26 @@ impl Stored {
         Ok(())
     }
 
+    /// All blocks of the tensor as they are stored, into `out`, which is resized; gives their type,
+    /// or none for a tensor that is not in blocks of several numbers.
+    pub(super) fn read_blocks(
+        &self,
+        source: &Source,
+        name: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<BlockType>, FormatError> {
+        let Encoding::Block(block) = self.encoding else {
+            return Ok(None);
+        };
+        let n_bytes = block.bytes_for(self.len());
+        let Some(n_bytes) = n_bytes.filter(|_| block.block_len() > 1) else {
+            return Ok(None);
+        };
+        out.resize(n_bytes, 0);
+        source.read_at(self.at, out, name)?;
+        Ok(Some(block))
+    }
+
     /// The 8-bit integers and one scale a row, weight = integer × scale; none for other
     /// encodings.
     pub(super) fn read_i8(

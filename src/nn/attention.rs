@@ -22,8 +22,10 @@ impl KvPrecision {
     pub fn choose(cpu: Cpu, compute: Compute, d_head: usize) -> Self {
         let fills_tiles = d_head.is_multiple_of(kernels::BF16_ALIGN);
         match compute {
-            Compute::Int8 if cpu.prefers_bf16() && fills_tiles => KvPrecision::Bf16,
-            Compute::Int8 | Compute::F32 => KvPrecision::F32,
+            Compute::Int8 | Compute::Blocks(_) if cpu.prefers_bf16() && fills_tiles => {
+                KvPrecision::Bf16
+            }
+            Compute::Int8 | Compute::Blocks(_) | Compute::F32 => KvPrecision::F32,
         }
     }
 }

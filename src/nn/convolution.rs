@@ -24,13 +24,17 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    /// Packs `w`, `[n_out, 3 * n_in]`. Beside 8-bit layers it is bf16 where the CPU is faster with
+    /// Packs `w`, `[n_out, 3 * n_in]`. Beside layers of 8 bits or fewer it is bf16 where the CPU is faster with
     /// that: everything behind depends on it, and 8 bits would be felt.
     pub fn pack(cpu: Cpu, compute: Compute, w: &[f32], bias: Vec<f32>) -> Self {
         let (n_out, n) = (bias.len(), w.len() / bias.len());
         let weights = match compute {
-            Compute::Int8 if cpu.prefers_bf16() => Weights::Bf16(PackedBf16::new(w, n_out, n)),
-            Compute::Int8 | Compute::F32 => Weights::F32(PackedF32::new(cpu, w, n_out, n)),
+            Compute::Int8 | Compute::Blocks(_) if cpu.prefers_bf16() => {
+                Weights::Bf16(PackedBf16::new(w, n_out, n))
+            }
+            Compute::Int8 | Compute::Blocks(_) | Compute::F32 => {
+                Weights::F32(PackedF32::new(cpu, w, n_out, n))
+            }
         };
         Convolution {
             weights,

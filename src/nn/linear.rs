@@ -1,7 +1,8 @@
 //! The linear layer: one type for every weight format.
 
 use crate::kernels::{
-    self, Activation, Cpu, Epilogue, Exec, PackedF32, PackedI8, QuantizedRows, Store,
+    self, Activation, BlockFormat, Cpu, Epilogue, Exec, PackedBlocks, PackedF32, PackedI8,
+    QuantizedRows, Store,
 };
 
 /// The arithmetic of the linear layers.
@@ -11,6 +12,9 @@ pub enum Compute {
     F32,
     /// 8-bit weights (a scale a row) times 8-bit activations (quantised row by row on the fly).
     Int8,
+    /// Weights of 4, 5 or 8 bits in blocks of 32 with a scale each, as model files hold them, times
+    /// 8-bit activations in the same blocks: for small memories.
+    Blocks(BlockFormat),
 }
 
 impl Compute {
@@ -19,6 +23,7 @@ impl Compute {
         match self {
             Compute::F32 => "f32",
             Compute::Int8 => "int8",
+            Compute::Blocks(format) => format.name(),
         }
     }
 }
@@ -29,6 +34,8 @@ pub enum Weights {
     F32(PackedF32),
     /// 8-bit integers with a scale a row.
     I8(PackedI8),
+    /// In blocks with a scale each.
+    Blocks(PackedBlocks),
 }
 
 impl Weights {
@@ -37,6 +44,7 @@ impl Weights {
         match compute {
             Compute::F32 => Weights::F32(PackedF32::new(cpu, w, n_out, n_in)),
             Compute::Int8 => Weights::I8(PackedI8::new(cpu, w, n_out, n_in)),
+            Compute::Blocks(format) => Weights::Blocks(PackedBlocks::new(format, w, n_out, n_in)),
         }
     }
 
@@ -45,6 +53,7 @@ impl Weights {
         match self {
             Weights::F32(w) => w.n_out(),
             Weights::I8(w) => w.n_out(),
+            Weights::Blocks(w) => w.n_out(),
         }
     }
 
@@ -53,6 +62,7 @@ impl Weights {
         match self {
             Weights::F32(w) => w.n_in(),
             Weights::I8(w) => w.n_in(),
+            Weights::Blocks(w) => w.n_in(),
         }
     }
 
@@ -61,6 +71,7 @@ impl Weights {
         match self {
             Weights::F32(w) => w.bytes(),
             Weights::I8(w) => w.bytes(),
+            Weights::Blocks(w) => w.bytes(),
         }
     }
 
@@ -69,6 +80,7 @@ impl Weights {
         match self {
             Weights::F32(w) => w.row(index, out),
             Weights::I8(w) => w.dequantize_row(index, out),
+            Weights::Blocks(w) => w.dequantize_row(index, out),
         }
     }
 }
@@ -130,6 +142,10 @@ impl Linear {
             Weights::I8(w) => {
                 rows.quantize(exec, x, w.n_in());
                 kernels::matmul_i8(exec, rows, w, &epilogue, out);
+            }
+            Weights::Blocks(w) => {
+                rows.quantize_blocks(exec, x, w.n_in());
+                kernels::matmul_blocks(exec, rows, w, &epilogue, out);
             }
         }
     }

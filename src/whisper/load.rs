@@ -1,10 +1,11 @@
 //! From named tensors of a file to packed layers, one layer at a time: beside the packed weights no
-//! more than one layer's source is resident, as 8-bit integers if they are to be packed as such.
+//! more than one layer's source is resident, as 8-bit integers if they are to be packed as such, and
+//! a few rows of it if they are packed in blocks.
 
 use std::ops::Range;
 
-use crate::format::{FormatError, WhisperFile};
-use crate::kernels::{Cpu, PackedI8};
+use crate::format::{Encoding, FormatError, WhisperFile};
+use crate::kernels::{BlockFormat, Cpu, PackedBlocks, PackedI8};
 use crate::nn::{Compute, Convolution, KvPrecision, LayerNorm, Linear, Weights};
 
 /// Numbers of a matrix that are floats at a time while it is quantised: 4 MB of them.
@@ -84,10 +85,14 @@ impl<'a> Loader<'a> {
         if values.chunks(4096).all(all_finite) {
             return Ok(());
         }
-        Err(FormatError::NotFinite {
+        Err(self.not_finite(name))
+    }
+
+    fn not_finite(&self, name: &str) -> FormatError {
+        FormatError::NotFinite {
             path: self.file.path().to_owned(),
             tensor: name.to_owned(),
-        })
+        }
     }
 
     pub(super) fn layer_norm(&mut self, name: &str) -> Result<LayerNorm, FormatError> {
@@ -112,14 +117,33 @@ impl<'a> Loader<'a> {
         n_out: usize,
         n_in: usize,
     ) -> Result<Weights, FormatError> {
-        if self.compute == Compute::F32 {
-            let mut weights = Vec::with_capacity(n_out * n_in);
-            for name in names {
-                self.append_floats(name, n_in, &mut weights)?;
+        match self.compute {
+            Compute::F32 => {
+                let mut weights = Vec::with_capacity(n_out * n_in);
+                for name in names {
+                    self.append_floats(name, n_in, &mut weights)?;
+                }
+                let packed = Weights::pack(self.cpu, self.compute, &weights, n_out, n_in);
+                Ok(packed)
             }
-            let packed = Weights::pack(self.cpu, self.compute, &weights, n_out, n_in);
-            return Ok(packed);
+            Compute::Int8 => self.stack_int8(names, n_out, n_in),
+            Compute::Blocks(format) => {
+                let mut packed = PackedBlocks::zeroed(format, n_out, n_in);
+                let mut row = 0;
+                for name in names {
+                    row = self.pack_blocks(name, n_in, &mut packed, row)?;
+                }
+                Ok(Weights::Blocks(packed))
+            }
         }
+    }
+
+    fn stack_int8(
+        &mut self,
+        names: &[String],
+        n_out: usize,
+        n_in: usize,
+    ) -> Result<Weights, FormatError> {
         let mut rows = Int8Rows::with_capacity(n_out, n_in);
         for name in names {
             self.append_int8(name, n_in, &mut rows)?;
@@ -162,6 +186,48 @@ impl<'a> Loader<'a> {
             self.buffer.chunks_exact(n_in).for_each(|row| out.push(row));
         }
         Ok(())
+    }
+
+    /// Packs all rows of a tensor from row `first` of `out` on, and gives the row behind them. Rows
+    /// that the file holds in blocks of the same codes keep them; all others are quantised, a few
+    /// at a time.
+    fn pack_blocks(
+        &mut self,
+        name: &str,
+        n_in: usize,
+        out: &mut PackedBlocks,
+        first: usize,
+    ) -> Result<usize, FormatError> {
+        let stored = match self.file.block_type(name) {
+            Some(Encoding::Block(block)) => Some(block),
+            _ => None,
+        };
+        let keeps_codes = stored.and_then(BlockFormat::holding) == Some(out.format());
+        let (mut bytes, mut scratch, mut row) = (Vec::new(), (Vec::new(), Vec::new()), first);
+        for rows in self.chunks(name, n_in) {
+            let n_rows = rows.len();
+            let block = match keeps_codes {
+                true => self.file.read_blocks(name, rows.clone(), &mut bytes)?,
+                false => None,
+            };
+            if let Some(block) = block {
+                for bytes in bytes.chunks_exact(bytes.len() / n_rows) {
+                    if !out.set_row(row, block, bytes) {
+                        return Err(self.not_finite(name));
+                    }
+                    row += 1;
+                }
+                continue;
+            }
+            self.read_rows(name, rows)?;
+            for values in self.buffer.chunks_exact(n_in) {
+                if !out.set_row_f32(row, values, &mut scratch) {
+                    return Err(self.not_finite(name));
+                }
+                row += 1;
+            }
+        }
+        Ok(row)
     }
 
     /// The rows of a tensor in chunks of about [`CHUNK_LEN`] numbers.

@@ -16,8 +16,8 @@ use crate::cli::setup::Setup;
 use crate::cli::{Failure, Globals};
 use crate::event::round_to;
 use crate::kernels::{
-    self, Attention, Cpu, Epilogue, Exec, KvElem, Mask, Number, PackedF32, PackedI8, Peak,
-    QuantizedRows,
+    self, Attention, BlockFormat, Cpu, Epilogue, Exec, KvElem, Mask, Number, PackedBlocks,
+    PackedF32, PackedI8, Peak, QuantizedRows,
 };
 use crate::nn::{Compute, KvCache};
 
@@ -121,7 +121,7 @@ impl Limits {
     fn gmacs(&self, compute: Compute) -> f64 {
         match compute {
             Compute::F32 => self.f32_gmacs.max,
-            Compute::Int8 => self.i8_gmacs.max,
+            Compute::Int8 | Compute::Blocks(_) => self.i8_gmacs.max,
         }
     }
 }
@@ -184,7 +184,11 @@ impl Bench {
 
     fn products(&self, limits: &Limits) -> Vec<(String, Map<String, Value>)> {
         let mut rows = Vec::new();
-        for compute in [Compute::Int8, Compute::F32] {
+        for compute in [
+            Compute::Int8,
+            Compute::F32,
+            Compute::Blocks(BlockFormat::Q5_1),
+        ] {
             for [n_out, n_in] in LAYERS {
                 let weights = Copies::new(self.exec.cpu(), compute, n_out, n_in);
                 for m in ROWS {
@@ -202,7 +206,10 @@ impl Bench {
         let x = wave(m * k);
         let mut out = vec![0.0; m * n];
         let mut rows = QuantizedRows::with_capacity(m, k);
-        rows.quantize(&self.exec, &x, k);
+        match compute {
+            Compute::Blocks(_) => rows.quantize_blocks(&self.exec, &x, k),
+            Compute::F32 | Compute::Int8 => rows.quantize(&self.exec, &x, k),
+        }
         let n_copies = if m <= MAX_FEW_ROWS { weights.n() } else { 1 };
         let mut at = 0;
         let rate = self.per_second(|| {
@@ -212,6 +219,9 @@ impl Bench {
                 All::F32(all) => kernels::matmul_f32(&self.exec, &x, &all[at], &epilogue, &mut out),
                 All::I8(all) => {
                     kernels::matmul_i8(&self.exec, &rows, &all[at], &epilogue, &mut out)
+                }
+                All::Blocks(all) => {
+                    kernels::matmul_blocks(&self.exec, &rows, &all[at], &epilogue, &mut out)
                 }
             }
         });
@@ -309,6 +319,7 @@ struct Copies {
 enum All {
     F32(Vec<PackedF32>),
     I8(Vec<PackedI8>),
+    Blocks(Vec<PackedBlocks>),
 }
 
 impl Copies {
@@ -324,6 +335,11 @@ impl Copies {
                 let copy = |_| PackedI8::new(cpu, &w, n_out, n_in);
                 All::I8((0..n(w.len())).map(copy).collect())
             }
+            Compute::Blocks(format) => {
+                let one = PackedBlocks::new(format, &w, n_out, n_in);
+                let n_copies = n(one.bytes());
+                All::Blocks((0..n_copies).map(|_| one.clone()).collect())
+            }
         };
         Copies {
             compute,
@@ -337,6 +353,7 @@ impl Copies {
         match &self.all {
             All::F32(all) => all.len(),
             All::I8(all) => all.len(),
+            All::Blocks(all) => all.len(),
         }
     }
 
@@ -345,6 +362,7 @@ impl Copies {
         match &self.all {
             All::F32(all) => all.first().map_or(0, PackedF32::bytes),
             All::I8(all) => all.first().map_or(0, PackedI8::bytes),
+            All::Blocks(all) => all.first().map_or(0, PackedBlocks::bytes),
         }
     }
 }

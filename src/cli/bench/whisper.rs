@@ -13,7 +13,6 @@ use super::report::{Figures, Report, ms_since};
 use crate::audio;
 use crate::cli::setup::Setup;
 use crate::cli::{Failure, Globals};
-use crate::config::ComputeConfig;
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::error::Kind;
 use crate::event::round_to;
@@ -51,9 +50,6 @@ pub(super) struct Args {
     /// How much of 30 s is computed
     #[arg(long, value_enum, default_value_t = Width::Short)]
     window: Width,
-    /// Arithmetic of the layers [default: of the configuration]
-    #[arg(long, value_enum)]
-    compute: Option<Arithmetic>,
 }
 
 /// How much of a window is computed.
@@ -81,15 +77,6 @@ impl Width {
     }
 }
 
-/// Arithmetic of the layers.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Arithmetic {
-    /// 32-bit floats
-    F32,
-    /// 8-bit integers
-    Int8,
-}
-
 /// What one run took.
 struct Run {
     total_ms: f64,
@@ -111,13 +98,7 @@ struct Measured {
 pub(super) fn run(args: &Args, globals: &Globals) -> Result<(), Failure> {
     let file = recording(args)?;
     let samples = audio::decode_file(&file)?;
-    let mut setup = Setup::load(globals)?;
-    if let Some(arithmetic) = args.compute {
-        setup.config.model.compute = match arithmetic {
-            Arithmetic::F32 => ComputeConfig::F32,
-            Arithmetic::Int8 => ComputeConfig::Int8,
-        };
-    }
+    let setup = Setup::load(globals)?;
     let (model, load_ms) = load(&setup, args.runs.min(MAX_LOADS))?;
     let options = Options {
         window: args.window.window(),
