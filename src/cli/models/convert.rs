@@ -17,9 +17,25 @@ use crate::quant::BlockType;
 /// Names tried for the unfinished file before something else must be wrong.
 const N_NAMES: u32 = 100;
 
-/// Writes `file` to `output` and gives the new file's size in bytes.
-pub(super) fn convert(file: &WhisperFile, output: &Path, block: BlockType) -> Result<u64, Failure> {
-    check_place(file, output)?;
+/// Where a new file may stand.
+pub(super) struct Place<'a>(&'a Path);
+
+impl<'a> Place<'a> {
+    /// Refuses what must not be replaced: a device, a link, the model itself, and without `force`
+    /// any file.
+    pub(super) fn new(file: &WhisperFile, output: &'a Path, force: bool) -> Result<Self, Failure> {
+        check_place(file, output, force)?;
+        Ok(Place(output))
+    }
+}
+
+/// Writes `file` to its place and gives the new file's size in bytes.
+pub(super) fn convert(
+    file: &WhisperFile,
+    place: Place<'_>,
+    block: BlockType,
+) -> Result<u64, Failure> {
+    let output = place.0;
     let part = Part::beside(output)?;
     let bar = progress::bar(0, &output.display().to_string());
     let mut out = BufWriter::new(&part.file);
@@ -37,8 +53,8 @@ pub(super) fn convert(file: &WhisperFile, output: &Path, block: BlockType) -> Re
     }
 }
 
-/// Only nothing and a regular file may be replaced: not a device, not a link, not the model.
-fn check_place(file: &WhisperFile, output: &Path) -> Result<(), Failure> {
+/// Only nothing, and with `force` a regular file, may be replaced.
+fn check_place(file: &WhisperFile, output: &Path, force: bool) -> Result<(), Failure> {
     let found = match fs::symlink_metadata(output) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -56,7 +72,11 @@ fn check_place(file: &WhisperFile, output: &Path) -> Result<(), Failure> {
     }
     match (file.path().canonicalize(), output.canonicalize()) {
         (Ok(from), Ok(to)) if from == to => Err(refused("would be written onto itself")),
-        _ => Ok(()),
+        _ if force => Ok(()),
+        _ => {
+            let message = format!("{} is there already", output.display());
+            Err(Failure::new(Kind::Usage, message).hint("replace it with --force"))
+        }
     }
 }
 

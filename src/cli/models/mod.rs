@@ -1,8 +1,10 @@
 //! `hark models`: which models there are, fetching, checking, looking into and converting them.
 
 mod convert;
+mod hearing;
 mod info;
 mod progress;
+mod quantize;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,6 +27,7 @@ Examples:
   hark models info tiny.en
   hark models convert tiny.en ggml-tiny.en.bin
   hark models quantize tiny.en ggml-tiny.en-q5_1.bin q5_1
+  hark models quantize base small.bin q5_K --audio talks/ --references talks.tsv
 
 Models live in $HARK_MODELS, else in models/ of a checkout, else in the user's data folder.";
 
@@ -66,19 +69,11 @@ enum Action {
         /// The new file
         #[arg(value_name = "OUT")]
         output: PathBuf,
+        /// Replace OUT if it is there
+        #[arg(long)]
+        force: bool,
     },
-    /// Write a model for whisper.cpp, in a smaller type
-    Quantize {
-        /// A name from the list, a file, or a folder that holds one
-        #[arg(value_name = "IN")]
-        input: String,
-        /// The new file
-        #[arg(value_name = "OUT")]
-        output: PathBuf,
-        /// f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0
-        #[arg(value_name = "TYPE", value_parser = block_type)]
-        block: BlockType,
-    },
+    Quantize(quantize::Args),
 }
 
 /// Runs the subcommand.
@@ -96,12 +91,17 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
                 info.text()
             })
         }
-        Action::Convert { input, output } => convert(&input, &output, BlockType::F16, globals),
-        Action::Quantize {
+        Action::Convert {
             input,
             output,
-            block,
-        } => convert(&input, &output, block, globals),
+            force,
+        } => {
+            let file = open(&input)?;
+            let place = convert::Place::new(&file, &output, force)?;
+            let n_bytes = convert::convert(&file, place, BlockType::F16)?;
+            tell_converted(&output, n_bytes, globals)
+        }
+        Action::Quantize(args) => quantize::run(&args, globals),
     }
 }
 
@@ -247,15 +247,15 @@ fn tell_verified(
     }
 }
 
-fn convert(input: &str, output: &Path, block: BlockType, globals: &Globals) -> Result<(), Failure> {
-    let n_bytes = convert::convert(&open(input)?, output, block)?;
+fn tell_converted(output: &Path, n_bytes: u64, globals: &Globals) -> Result<(), Failure> {
+    let block = BlockType::F16.name();
     if globals.json {
         return print(&pretty(&json!({
-            "path": output, "type": block.name(), "size_bytes": n_bytes,
+            "path": output, "type": block, "size_bytes": n_bytes,
         })));
     }
     let size = megabytes(n_bytes);
-    print(&format!("{}: {size}, {}\n", output.display(), block.name()))
+    print(&format!("{}: {size}, {block}\n", output.display()))
 }
 
 /// Opens a model by name or path.
@@ -266,10 +266,13 @@ fn open(name_or_path: &str) -> Result<WhisperFile, Failure> {
 /// The types that can be written, by the names their files use.
 fn block_type(name: &str) -> Result<BlockType, String> {
     use BlockType::*;
-    [F32, F16, BF16, Q8_0, Q5_1, Q5_0, Q4_1, Q4_0]
+    [F32, F16, BF16, Q8_0, Q6K, Q5_1, Q5_0, Q5K, Q4_1, Q4_0, Q4K]
         .into_iter()
         .find(|block| block.name().eq_ignore_ascii_case(name))
-        .ok_or_else(|| "the types are f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 and q4_0".to_owned())
+        .ok_or_else(|| {
+            "the types are q8_0, q6_K, q5_1, q5_0, q5_K, q4_1, q4_0, q4_K, f32, f16 and bf16"
+                .to_owned()
+        })
 }
 
 fn state_name(state: &State) -> &'static str {
@@ -309,7 +312,8 @@ mod tests {
     fn types_are_known_by_their_files_names() {
         assert_eq!(block_type("Q5_1"), Ok(BlockType::Q5_1));
         assert_eq!(block_type("f16"), Ok(BlockType::F16));
-        assert!(block_type("q6_k").is_err());
+        assert_eq!(block_type("q6_k"), Ok(BlockType::Q6K));
+        assert!(block_type("q3_K").is_err());
         assert!(block_type("").is_err());
     }
 

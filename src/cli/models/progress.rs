@@ -17,6 +17,17 @@ pub(super) fn bar(size_bytes: u64, name: &str) -> ProgressBar {
     bar
 }
 
+/// A bar that counts recordings; hidden where stderr is no screen.
+pub(super) fn count(n: usize, name: &str) -> ProgressBar {
+    let bar = ProgressBar::new(n as u64).with_message(name.to_owned());
+    let look = "{msg}  [{bar:30}] {pos} of {len} recordings, {eta} left";
+    // The template is ours; were it wrong the plain look would do.
+    if let Ok(style) = ProgressStyle::with_template(look) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
 /// What a fetch shows.
 pub(super) struct Shown {
     bar: ProgressBar,
