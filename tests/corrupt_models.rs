@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use hark::error::{Classify, Kind};
 use hark::format::{FormatError, WhisperFile};
-use hark::kernels::{Cpu, Exec};
+use hark::kernels::{BlockFormat, Cpu, Exec};
 use hark::nn::Compute;
 use hark::quant::BlockType;
 use hark::whisper::{Model, Options, Thresholds, Transcriber, WhisperError, WordTimes};
@@ -131,6 +131,14 @@ fn read_all(path: &Path) -> Result<(), FormatError> {
     Ok(())
 }
 
+/// Every way in which weights are packed.
+const COMPUTES: [Compute; 4] = [
+    Compute::Int8,
+    Compute::F32,
+    Compute::Blocks(BlockFormat::Q5_1),
+    Compute::Blocks(BlockFormat::Q8_0),
+];
+
 /// Loads a file that opened and transcribes a second of sound with it. What comes out may be
 /// nonsense.
 fn transcribe(path: &Path, compute: Compute) -> Result<(), WhisperError> {
@@ -153,7 +161,7 @@ fn transcribe(path: &Path, compute: Compute) -> Result<(), WhisperError> {
 fn run_within_bounds(path: &Path, what: &str) -> bool {
     let start = Instant::now();
     let mut is_good = true;
-    for compute in [Compute::Int8, Compute::F32] {
+    for compute in COMPUTES {
         match catch_unwind(AssertUnwindSafe(|| transcribe(path, compute))) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -325,6 +333,35 @@ fn vocabulary_map(model: &TinyWhisper) -> std::collections::BTreeMap<String, usi
     tokens.map(|(id, token)| (token, id)).collect()
 }
 
+/// A scale that is no number, or none that a half can hold once it is quantised.
+#[test]
+fn blocks_that_are_no_numbers_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let name = "decoder.blocks.0.mlp.0.weight";
+    let mut model = TinyWhisper::new(64, 8);
+    for compute in COMPUTES {
+        let stored = model.ggml(|tensor| {
+            if tensor.name != name {
+                return (0, encode(BlockType::F32, &tensor.values));
+            }
+            let mut blocks = encode(BlockType::Q5_1, &tensor.values);
+            let last = blocks.len() - BlockType::Q5_1.block_bytes();
+            blocks[last..last + 2].copy_from_slice(&[0xff, 0x7f]);
+            (BlockType::Q5_1.ggml_id(), blocks)
+        });
+        let path = model.save(folder.path(), "toy", &stored.bytes);
+        let error = transcribe(&path, compute).unwrap_err();
+        assert!(error.to_string().contains(name), "{compute:?}: {error}");
+    }
+    *model.tensor_mut(name).values.last_mut().unwrap() = 1e30;
+    let path = model.save(folder.path(), "toy", &model.ggml_f32().bytes);
+    for format in BlockFormat::ALL {
+        let error = transcribe(&path, Compute::Blocks(format)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Model);
+        assert!(error.to_string().contains(name), "{format:?}: {error}");
+    }
+}
+
 /// A weight that is no number, in a file that is sound otherwise.
 #[test]
 fn weights_that_are_no_numbers_are_refused() {
@@ -338,7 +375,7 @@ fn weights_that_are_no_numbers_are_refused() {
         let mut model = TinyWhisper::new(64, 8);
         *model.tensor_mut(name).values.last_mut().unwrap() = value;
         let path = model.save(folder.path(), "toy", &model.ggml_f32().bytes);
-        for compute in [Compute::Int8, Compute::F32] {
+        for compute in COMPUTES {
             let error = transcribe(&path, compute).unwrap_err();
             assert_eq!(error.kind(), Kind::Model);
             let message = error.to_string();
@@ -354,7 +391,7 @@ fn weights_that_are_no_numbers_are_refused() {
         (1, vec![1; values.len()], Some(vec![f32::NAN; shape[0]]))
     };
     let path = model.save(folder.path(), "toy", &model.ctranslate2(scales).bytes);
-    for compute in [Compute::Int8, Compute::F32] {
+    for compute in COMPUTES {
         let error = transcribe(&path, compute).unwrap_err();
         assert!(matches!(
             error,

@@ -262,8 +262,30 @@ fn a_converted_model_reads_the_same() {
             }
         });
     }
+    // Rows of 64 are no whole blocks of 256.
     let refused = format::write_ggml(&source, BlockType::Q4K, &mut Vec::new(), &mut |_, _| {});
     assert!(matches!(refused, Err(FormatError::Convert { .. })));
+}
+
+#[test]
+fn blocks_are_read_as_they_are_stored() {
+    let model = TinyWhisper::new(64, 6);
+    let folder = TempDir::new().unwrap();
+    let stored = model.ggml(|tensor| match tensor.shape.len() {
+        2 => (7, encode(BlockType::Q5_1, &tensor.values)),
+        _ => (0, encode(BlockType::F32, &tensor.values)),
+    });
+    let file = open(&model, folder.path(), &stored.bytes).unwrap();
+    let (name, mut bytes) = ("decoder.blocks.0.mlp.2.weight", vec![1, 2, 3]);
+    let all = encode(BlockType::Q5_1, &model.tensor(name).values);
+    let row_bytes = 256 / 32 * BlockType::Q5_1.block_bytes();
+    let found = file.read_blocks(name, 3..5, &mut bytes).unwrap();
+    assert_eq!(found, Some(BlockType::Q5_1));
+    assert!(bytes == all[3 * row_bytes..5 * row_bytes]);
+    let floats = file.read_blocks("encoder.conv1.weight", 0..1, &mut bytes);
+    assert_eq!(floats.unwrap(), None);
+    assert!(file.read_blocks(name, 3..65, &mut bytes).is_err());
+    assert!(file.read_blocks("nothing", 0..1, &mut bytes).is_err());
 }
 
 #[test]

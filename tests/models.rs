@@ -90,7 +90,8 @@ fn what_is_missing_is_said_with_what_to_run() {
         );
     }
     without_models(&["pull"]).expect(2);
-    without_models(&["quantize", "tiny.en", "x.bin", "q6_k"]).expect(2);
+    let ran = without_models(&["quantize", "tiny.en", "x.bin", "q3_K"]).expect(2);
+    assert!(ran.complaint().contains("q6_K"), "{}", ran.complaint());
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn a_converted_model_is_the_same_model() {
         assert_eq!(after["parameters"], before["parameters"]);
         assert_eq!(told["size_bytes"], after["size_bytes"]);
         assert!(after["size_bytes"].as_u64().unwrap() < max_bytes);
-        let again = hark(&["models", "convert", arg(&to), arg(&to)]).expect(2);
+        let again = hark(&["models", "convert", arg(&to), arg(&to), "--force"]).expect(2);
         assert!(again.complaint().contains("onto itself"));
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
@@ -154,6 +155,8 @@ fn converting_harms_no_other_file() {
 
     convert(&at("y.bin")).expect(0);
     assert_eq!(std::fs::read(at("y.bin.part")).unwrap(), bytes);
+    let complaint = convert(&at("y.bin")).expect(2);
+    assert!(complaint.complaint().contains("--force"));
     assert!(WhisperFile::open(&at("y.bin")).is_ok());
 
     std::fs::create_dir(at("folder")).unwrap();
@@ -183,7 +186,7 @@ fn a_failed_conversion_leaves_nothing() {
     std::fs::write(&from, model.ggml_f32().bytes).unwrap();
     std::fs::write(&to, "before").unwrap();
     let limit = format!(
-        "ulimit -f 8; trap '' XFSZ; exec \"$0\" models convert '{}' '{}'",
+        "ulimit -f 8; trap '' XFSZ; exec \"$0\" models convert '{}' '{}' --force",
         from.display(),
         to.display()
     );
@@ -195,4 +198,141 @@ fn a_failed_conversion_leaves_nothing() {
     assert!(String::from_utf8_lossy(&ran.stderr).contains("to.bin"));
     assert_eq!(std::fs::read(&to).unwrap(), b"before");
     assert_eq!(names_in(folder.path()), ["from.bin", "to.bin"]);
+}
+
+/// A folder of recordings with their texts, made of shipped ones.
+fn talks(folder: &Path) -> std::path::PathBuf {
+    let talks = folder.join("talks");
+    std::fs::create_dir(&talks).unwrap();
+    let shipped = support::root().join("tests/data/speech");
+    let manifest = std::fs::read_to_string(shipped.join("manifest.tsv")).unwrap();
+    let head: Vec<&str> = manifest.lines().next().unwrap().split('\t').collect();
+    let column = |name: &str| head.iter().position(|c| *c == name).unwrap();
+    let (file, kind, reference) = (column("file"), column("kind"), column("reference"));
+    let rows = manifest
+        .lines()
+        .skip(1)
+        .map(|l| l.split('\t').collect::<Vec<_>>());
+    for (i, row) in rows
+        .filter(|row| row[kind] == "command")
+        .take(2)
+        .enumerate()
+    {
+        let from = shipped.join(row[file]);
+        std::fs::copy(&from, talks.join(from.file_name().unwrap())).unwrap();
+        if i == 0 {
+            let text = talks.join(from.file_name().unwrap()).with_extension("txt");
+            std::fs::write(text, row[reference]).unwrap();
+        }
+    }
+    talks
+}
+
+#[test]
+fn quantising_tells_what_it_costs() {
+    let Some(original) = model("tiny.en") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let talks = talks(folder.path());
+    let to = folder.path().join("small.bin");
+    let quantize = |block: &str, more: &[&str]| {
+        let args = ["models", "quantize", arg(&original), arg(&to), block];
+        hark(&[&args, more].concat())
+    };
+    let heard = ["--audio", arg(&talks), "--language", "en", "--json"];
+    let told: Value = serde_json::from_str(&quantize("q5_1", &heard).expect(0).stdout).unwrap();
+    let (before, after) = (&told["size_bytes_before"], &told["size_bytes"]);
+    assert!(before.as_u64().unwrap() > 2 * after.as_u64().unwrap());
+    let worst = |tensor: &Value| tensor["worst_relative_error"].as_f64().unwrap();
+    let tensors = told["tensors"].as_array().unwrap();
+    assert!(tensors.iter().map(worst).is_sorted_by(|a, b| a >= b));
+    assert!(worst(&tensors[0]) > 0.001 && worst(&tensors[0]) < 0.1);
+    let of = |name: &str| tensors.iter().find(|t| t["name"] == name).unwrap();
+    assert_eq!(of("encoder.conv1.weight")["type"], "f16");
+    assert_eq!(of("encoder.positional_embedding")["type"], "f32");
+    assert_eq!(of("decoder.blocks.0.mlp.0.weight")["type"], "q5_1");
+    let heard = &told["recordings"];
+    assert_eq!(
+        (&heard["count"], &heard["with_reference"]),
+        (&2.into(), &1.into())
+    );
+    assert_eq!(
+        (&heard["compute_before"], &heard["compute_after"]),
+        (&"f32".into(), &"q5_1".into())
+    );
+    assert!(heard["after"]["word_error_rate"].as_f64().unwrap() < 0.5);
+
+    // The file is there now. Its blocks, and those made of the original, are the same.
+    let complaint = quantize("q5_1", &[]).expect(2);
+    assert!(complaint.complaint().contains("--force"));
+    let clip = std::fs::read_dir(&talks)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let clip = clip
+        .filter(|path| path.extension().unwrap() == "flac")
+        .next()
+        .unwrap();
+    let text = |model: &Path| {
+        let args = [
+            "transcribe",
+            arg(&clip),
+            "--model",
+            arg(model),
+            "--compute",
+            "q5_1",
+        ];
+        hark(&args).expect(0).stdout
+    };
+    assert_eq!(text(&to), text(&original));
+
+    // Rows of 384 are no whole blocks of 256.
+    let ran = quantize("q4_K", &["--force"]).expect(0);
+    assert!(
+        ran.stdout.contains("q4_1 in place of q4_K"),
+        "{}",
+        ran.stdout
+    );
+    assert!(WhisperFile::open(&to).is_ok());
+}
+
+#[test]
+fn recordings_that_cannot_be_had_stop_it_before_the_work() {
+    let tiny = TinyWhisper::new(64, 3);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("from.bin"), tiny.ggml_f32().bytes).unwrap();
+    std::fs::create_dir(at("empty")).unwrap();
+    std::fs::write(at("clip.wav"), "no sound").unwrap();
+    std::fs::write(at("table.tsv"), "name\ttext\n").unwrap();
+    std::fs::write(at("other.tsv"), "file\treference\nother.wav\thello\n").unwrap();
+    for (more, expected) in [
+        (&["--audio", arg(&at("absent.wav"))][..], "absent.wav"),
+        (&["--audio", arg(&at("empty"))], "no recordings"),
+        (
+            &[
+                "--audio",
+                arg(&at("clip.wav")),
+                "--references",
+                arg(&at("table.tsv")),
+            ],
+            "no column is called file",
+        ),
+        (
+            &[
+                "--audio",
+                arg(&at("clip.wav")),
+                "--references",
+                arg(&at("other.tsv")),
+            ],
+            "names none of the recordings",
+        ),
+        (&["--references", arg(&at("other.tsv"))], "--audio"),
+    ] {
+        let (from, to) = (at("from.bin"), at("to.bin"));
+        let args = ["models", "quantize", arg(&from), arg(&to), "q8_0"];
+        let ran = hark(&[&args, more].concat()).expect(2);
+        assert!(ran.complaint().contains(expected), "{}", ran.complaint());
+        assert!(!to.exists());
+    }
 }

@@ -136,7 +136,7 @@ fn values_are_checked_with_line_and_key() {
     );
     assert_eq!(
         message("[model]\ncompute = \"int4\""),
-        "c.toml:2: `model.compute` is \"int4\"; it must be \"int8\" or \"f32\""
+        "c.toml:2: `model.compute` is \"int4\"; it must be \"int8\" or \"f32\" or \"q8_0\" or \"q5_1\" or \"q5_0\" or \"q4_1\" or \"q4_0\""
     );
     assert_eq!(
         message("[vad]\nthreshold = 0.3\nneg_threshold = 0.4"),
