@@ -209,13 +209,9 @@ impl PackedI8 {
     pub fn new(cpu: Cpu, w: &[f32], n_out: usize, n_in: usize) -> Self {
         assert_eq!(w.len(), n_out * n_in, "weights are not [n_out, n_in]");
         let mut packed = PackedI8::zeroed(cpu, n_out, n_in);
-        let mut quantized = vec![0_i8; n_in];
+        let mut scratch = Vec::new();
         for (row, values) in w.chunks_exact(n_in.max(1)).enumerate() {
-            let (scale, inverse) = scale_of(largest_magnitude(values));
-            for (q, &value) in quantized.iter_mut().zip(values) {
-                *q = (value * inverse).round_ties_even() as i8;
-            }
-            packed.set_row(row, &quantized, scale);
+            packed.set_row_f32(row, values, &mut scratch);
         }
         packed
     }
@@ -231,7 +227,8 @@ impl PackedI8 {
         packed
     }
 
-    fn zeroed(cpu: Cpu, n_out: usize, n_in: usize) -> Self {
+    /// A matrix of zeros, to be filled row by row. Allocates.
+    pub fn zeroed(cpu: Cpu, n_out: usize, n_in: usize) -> Self {
         assert!(n_in <= MAX_N_IN, "n_in {n_in} is too large for int32 sums");
         let layout = cpu.table().i8;
         let n_columns = n_out.next_multiple_of(layout.columns);
@@ -246,10 +243,26 @@ impl PackedI8 {
         }
     }
 
-    fn set_row(&mut self, row: usize, q: &[i8], scale: f32) {
-        for (k, &q) in q.iter().enumerate() {
-            let at = self.index(row, k);
-            self.panels[at] = q;
+    /// Quantises `values` `[n_in]`, finite numbers of which the largest magnitude becomes 127, as
+    /// row `row`; `scratch` grows to a row.
+    pub fn set_row_f32(&mut self, row: usize, values: &[f32], scratch: &mut Vec<i8>) {
+        let (scale, inverse) = scale_of(largest_magnitude(values));
+        scratch.clear();
+        scratch.extend(values.iter().map(|v| (v * inverse + ROUND).to_bits() as i8));
+        self.set_row(row, scratch, scale);
+    }
+
+    /// Makes `q` `[n_in]` times `scale` row `row`.
+    pub fn set_row(&mut self, row: usize, q: &[i8], scale: f32) {
+        assert!(
+            row < self.n_out && q.len() == self.n_in,
+            "a row of the matrix"
+        );
+        let I8Layout { columns, group, .. } = self.layout;
+        let first = self.index(row, 0);
+        let groups = self.panels[first..].chunks_mut(columns * group);
+        for (to, from) in groups.zip(q.chunks(group)) {
+            to[..from.len()].copy_from_slice(from);
         }
         self.scales[row] = scale;
         if self.layout.format == RowFormat::U8 {
@@ -447,6 +460,10 @@ fn largest_magnitude(x: &[f32]) -> f32 {
     )
 }
 
+/// Adding this to a number of small magnitude rounds it to an integer, ties to even, which then is
+/// in the lowest bits.
+const ROUND: f32 = 12_582_912.0;
+
 /// The scale that makes `largest` 127, and its inverse; zero for a row of zeros.
 #[inline(always)]
 fn scale_of(largest: f32) -> (f32, f32) {
@@ -460,8 +477,6 @@ fn scale_of(largest: f32) -> (f32, f32) {
 /// Quantises one row into the level's format and returns its scale.
 #[inline(always)]
 pub(super) fn quantize_row<L: Tiles + Arith>(x: &[f32], out: &mut [u8]) -> f32 {
-    /// Adding this rounds to an integer, which then is in the lowest bits.
-    const ROUND: f32 = 12_582_912.0;
     let (scale, inverse) = scale_of(largest_magnitude(x));
     match L::I8.format {
         RowFormat::I8 => {

@@ -1,6 +1,5 @@
 //! From named tensors of a file to packed layers, one layer at a time: beside the packed weights no
-//! more than one layer's source is resident, as 8-bit integers if they are to be packed as such, and
-//! a few rows of it if they are packed in blocks.
+//! more than a few rows of source are resident, or one layer's if it is to be packed as floats.
 
 use std::ops::Range;
 
@@ -10,34 +9,6 @@ use crate::nn::{Compute, Convolution, KvPrecision, LayerNorm, Linear, Weights};
 
 /// Numbers of a matrix that are floats at a time while it is quantised: 4 MB of them.
 const CHUNK_LEN: usize = 1 << 20;
-
-/// Rows of 8-bit integers, row-major, and one scale each: weight = `q` · `scale`.
-struct Int8Rows {
-    q: Vec<i8>,
-    scale: Vec<f32>,
-}
-
-impl Int8Rows {
-    fn with_capacity(n_rows: usize, row_len: usize) -> Int8Rows {
-        Int8Rows {
-            q: Vec::with_capacity(n_rows * row_len),
-            scale: Vec::with_capacity(n_rows),
-        }
-    }
-
-    /// Appends a row of finite floats, its largest magnitude as 127; to the bit what
-    /// [`PackedI8::new`] makes of it.
-    fn push(&mut self, row: &[f32]) {
-        let largest = row.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
-        let (scale, inverse) = match largest {
-            0.0..1e-30 => (0.0, 0.0),
-            _ => (largest / 127.0, 127.0 / largest),
-        };
-        let integer = |v: &f32| (v * inverse).round_ties_even() as i8;
-        self.q.extend(row.iter().map(integer));
-        self.scale.push(scale);
-    }
-}
 
 /// Reads layers out of one file for one CPU.
 pub(super) struct Loader<'a> {
@@ -126,7 +97,14 @@ impl<'a> Loader<'a> {
                 let packed = Weights::pack(self.cpu, self.compute, &weights, n_out, n_in);
                 Ok(packed)
             }
-            Compute::Int8 => self.stack_int8(names, n_out, n_in),
+            Compute::Int8 => {
+                let mut packed = PackedI8::zeroed(self.cpu, n_out, n_in);
+                let mut row = 0;
+                for name in names {
+                    row = self.pack_int8(name, n_in, &mut packed, row)?;
+                }
+                Ok(Weights::I8(packed))
+            }
             Compute::Blocks(format) => {
                 let mut packed = PackedBlocks::zeroed(format, n_out, n_in);
                 let mut row = 0;
@@ -136,20 +114,6 @@ impl<'a> Loader<'a> {
                 Ok(Weights::Blocks(packed))
             }
         }
-    }
-
-    fn stack_int8(
-        &mut self,
-        names: &[String],
-        n_out: usize,
-        n_in: usize,
-    ) -> Result<Weights, FormatError> {
-        let mut rows = Int8Rows::with_capacity(n_out, n_in);
-        for name in names {
-            self.append_int8(name, n_in, &mut rows)?;
-        }
-        let packed = PackedI8::from_i8(self.cpu, &rows.q, &rows.scale, n_out, n_in);
-        Ok(Weights::I8(packed))
     }
 
     /// Appends all rows of a tensor as floats.
@@ -166,26 +130,34 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// Appends all rows of a tensor as 8-bit integers. Rows that the file holds as such stay as
-    /// they are; others are quantised a few at a time, so that an embedding is never in memory as
-    /// floats.
-    fn append_int8(
+    /// Packs all rows of a tensor from row `first` of `out` on, and gives the row behind them. Rows
+    /// that the file holds as 8-bit integers stay as they are; others are quantised a few at a
+    /// time, so that an embedding is never in memory as floats.
+    fn pack_int8(
         &mut self,
         name: &str,
         n_in: usize,
-        out: &mut Int8Rows,
-    ) -> Result<(), FormatError> {
+        out: &mut PackedI8,
+        first: usize,
+    ) -> Result<usize, FormatError> {
+        let mut row = first;
         if let Some((q, scale)) = self.file.read_i8(name)? {
             self.check_finite(name, &scale)?;
-            out.q.extend_from_slice(&q);
-            out.scale.extend_from_slice(&scale);
-            return Ok(());
+            for (q, scale) in q.chunks_exact(n_in).zip(scale) {
+                out.set_row(row, q, scale);
+                row += 1;
+            }
+            return Ok(row);
         }
+        let mut scratch = Vec::new();
         for rows in self.chunks(name, n_in) {
             self.read_rows(name, rows)?;
-            self.buffer.chunks_exact(n_in).for_each(|row| out.push(row));
+            for values in self.buffer.chunks_exact(n_in) {
+                out.set_row_f32(row, values, &mut scratch);
+                row += 1;
+            }
         }
-        Ok(())
+        Ok(row)
     }
 
     /// Packs all rows of a tensor from row `first` of `out` on, and gives the row behind them. Rows
@@ -305,30 +277,5 @@ impl<'a> Loader<'a> {
         }
         let bias = self.floats(&format!("{name}.bias"))?;
         Ok(Convolution::pack(self.cpu, self.compute, &w, bias))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_quantised_as_the_packer_does() {
-        let cpu = Cpu::detect();
-        let (n_out, n_in) = (7, 40);
-        let value = |i: usize| ((i * 2_654_435_761) % 1009) as f32 / 504.5 - 1.0;
-        let mut weights: Vec<f32> = (0..n_out * n_in).map(value).collect();
-        weights[n_in..2 * n_in].fill(0.0);
-        weights[2 * n_in..3 * n_in].fill(1e-31);
-        let mut rows = Int8Rows::with_capacity(n_out, n_in);
-        weights.chunks_exact(n_in).for_each(|row| rows.push(row));
-        let found = PackedI8::from_i8(cpu, &rows.q, &rows.scale, n_out, n_in);
-        let expected = PackedI8::new(cpu, &weights, n_out, n_in);
-        let (mut a, mut b) = (vec![f32::NAN; n_in], vec![f32::NAN; n_in]);
-        for row in 0..n_out {
-            found.dequantize_row(row, &mut a);
-            expected.dequantize_row(row, &mut b);
-            assert_eq!(a, b, "row {row}");
-        }
     }
 }
