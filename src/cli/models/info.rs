@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{megabytes, size_bytes};
 use crate::format::{Encoding, FormatError, WhisperDims, WhisperFile};
+use crate::quant::BlockType;
 use crate::text::{TextError, Tokenizer};
 
 /// What a model file holds and what running it takes.
@@ -32,6 +33,8 @@ struct Memory {
     weights_f32: usize,
     /// Matrices as 8-bit integers with a scale a row, the rest in single precision.
     weights_int8: usize,
+    /// Matrices in blocks of 32 as q5_1, the rest in single precision.
+    weights_q5_1: usize,
     /// Keys and values of the decoder, in half precision.
     keys_values: usize,
     /// What one pass of the encoder over a whole window works in.
@@ -106,7 +109,7 @@ impl Info {
             .map(|(name, (n, _))| format!("{n} tensors {name}"))
             .collect();
         let memory = &self.memory;
-        let rows: [(&str, String); 11] = [
+        let rows: [(&str, String); 12] = [
             ("file", self.path.display().to_string()),
             ("size", megabytes(self.size_bytes)),
             ("container", self.container.to_owned()),
@@ -139,7 +142,8 @@ impl Info {
                 ),
             ),
             ("memory int8", memory.int8_text()),
-            ("memory f32", memory.f32_text()),
+            ("memory q5_1", memory.other_text(memory.weights_q5_1)),
+            ("memory f32", memory.other_text(memory.weights_f32)),
         ];
         let mut text = String::new();
         for (name, value) in rows {
@@ -184,6 +188,7 @@ impl Info {
             },
             "memory_bytes": {
                 "weights_int8": self.memory.weights_int8,
+                "weights_q5_1": self.memory.weights_q5_1,
                 "weights_f32": self.memory.weights_f32,
                 "keys_values": self.memory.keys_values,
                 "encoder": self.memory.encoder,
@@ -204,20 +209,26 @@ impl Memory {
         format!("about {all}: weights {weights}, keys and values {keys_values}, encoder {encoder}")
     }
 
-    fn f32_text(&self) -> String {
-        let all = self.weights_f32 + self.keys_values + self.encoder;
-        let [all, weights] = [all, self.weights_f32].map(|bytes| megabytes(bytes as u64));
+    /// With other weights.
+    fn other_text(&self, weights: usize) -> String {
+        let all = weights + self.keys_values + self.encoder;
+        let [all, weights] = [all, weights].map(|bytes| megabytes(bytes as u64));
         format!("about {all}: weights {weights}, the rest the same")
     }
 
     fn new(file: &WhisperFile) -> Memory {
-        let (mut weights_f32, mut weights_int8) = (0, 0);
+        let (mut weights_f32, mut weights_int8, mut weights_q5_1) = (0, 0, 0);
+        let block = BlockType::Q5_1;
         for name in file.tensor_names() {
             let shape = file.shape(name).unwrap_or_default();
             let n: usize = shape.iter().product();
             let is_matrix = shape.len() == 2 && !name.ends_with("positional_embedding");
             weights_f32 += 4 * n;
             weights_int8 += if is_matrix { n + 4 * shape[0] } else { 4 * n };
+            weights_q5_1 += match is_matrix {
+                true => shape[0] * shape[1].div_ceil(block.block_len()) * block.block_bytes(),
+                false => 4 * n,
+            };
         }
         let d = file.dims();
         let positions = d.n_audio_ctx + d.n_text_ctx;
@@ -225,6 +236,7 @@ impl Memory {
         Memory {
             weights_f32,
             weights_int8,
+            weights_q5_1,
             keys_values: 2 * d.n_text_layer * positions * d.n_text_state * f16_bytes,
             // Per position and state: convolution 2, input, norm and query 3, their stack 3, keys
             // and values 2, the feed-forward layer 4, all in floats; its 8-bit copy 4 bytes.
