@@ -117,6 +117,15 @@ pub(super) trait Tiles: Arith + Sized {
         unsafe { block_rows::tile::<Self>(tile) }
     }
 
+    /// Quantises a row of activations in blocks; see `block_rows::quantize_row`.
+    ///
+    /// # Safety
+    /// The CPU runs this level.
+    #[inline(always)]
+    unsafe fn quantize_blocks(x: &[f32], out: &mut [u8]) {
+        block_rows::quantize_row(x, out);
+    }
+
     /// Whether bf16 tiles are faster than f32 tiles.
     const BF16: bool = false;
 
@@ -312,7 +321,7 @@ macro_rules! level_table {
                 (job: &block_rows::BlocksJob, rows: Range<usize>, panels: Range<usize>),
                 block_rows::block::<L>),
             quantize_blocks: compiled_for!($features, (x: &[f32], out: &mut [u8]),
-                block_rows::quantize_row::<L>),
+                L::quantize_blocks),
             attention_f32: compiled_for!($features,
                 (job: &attention::AttentionJob<f32>, task: usize), attention::task::<L, f32>),
             attention_f16: compiled_for!($features,

@@ -9,8 +9,8 @@ use std::arch::x86_64::__cpuid_count;
 
 use half::f16;
 
-use super::avx2_blocks;
 use super::avx512vnni_tiles::Avx512Vnni;
+use super::{avx2_block_rows, avx2_blocks};
 use crate::kernels::block_rows::TileBlocks;
 use crate::kernels::packed::{I8Layout, RowFormat};
 use crate::kernels::portable::Arith;
@@ -188,6 +188,12 @@ impl Tiles for Amx {
     unsafe fn tile_blocks(tile: &TileBlocks) {
         // SAFETY: passed on; this level has the features of AVX2.
         unsafe { avx2_blocks::tile(tile) }
+    }
+
+    #[inline(always)]
+    unsafe fn quantize_blocks(x: &[f32], out: &mut [u8]) {
+        // SAFETY: passed on; this level has the features of AVX2.
+        unsafe { avx2_block_rows::quantize_row(x, out) }
     }
 
     #[inline(always)]

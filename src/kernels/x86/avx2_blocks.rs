@@ -4,6 +4,9 @@
 //! activations and adds pairs in 16 bits, which hold 2 · 31 · 127. Over a whole block only the
 //! sums of code - offset fit (16 products of at most 16 · 127), and these come out, whatever
 //! overflows on the way, because the sums begin with -offset · Σ activations.
+//!
+//! Blocks are taken apart anew for every six rows. Unpacking a panel once for all of them, to meet
+//! sixteen outputs with each activation, was measured: 26 instead of 37 GMAC/s (Zen 3).
 
 use std::arch::x86_64::*;
 

@@ -5,11 +5,11 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::avx2_blocks;
 use super::avx512_rows::{dequantize, dots, rescale, weigh};
 use super::avx512_tiles::{
     COLUMNS, PREFETCH_BYTES, ROWS, from_f16, row_pointers, store_i32, tile_f32, to_f16, with_rows,
 };
+use super::{avx2_block_rows, avx2_blocks};
 use crate::kernels::block_rows::TileBlocks;
 use crate::kernels::packed::{I8Layout, RowFormat};
 use crate::kernels::portable::Arith;
@@ -44,6 +44,12 @@ impl Tiles for Avx512Vnni {
     unsafe fn tile_blocks(tile: &TileBlocks) {
         // SAFETY: passed on; this level has the features of AVX2.
         unsafe { avx2_blocks::tile(tile) }
+    }
+
+    #[inline(always)]
+    unsafe fn quantize_blocks(x: &[f32], out: &mut [u8]) {
+        // SAFETY: passed on; this level has the features of AVX2.
+        unsafe { avx2_block_rows::quantize_row(x, out) }
     }
 
     #[inline(always)]

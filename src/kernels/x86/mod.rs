@@ -10,6 +10,7 @@ level_features! { $ avx512 has_avx512
 level_features! { $ avx512vnni has_avx512vnni
 "avx2" "fma" "f16c" "avx512f" "avx512bw" "avx512vl" "avx512dq" "avx512vnni" }
 
+mod avx2_block_rows;
 mod avx2_blocks;
 mod avx2_rows;
 mod avx512_rows;
