@@ -268,6 +268,24 @@ fn a_converted_model_reads_the_same() {
 }
 
 #[test]
+fn k_quants_are_written_where_rows_are_whole_blocks() {
+    let model = TinyWhisper::new(256, 7);
+    let folder = TempDir::new().unwrap();
+    let source = open(&model, folder.path(), &model.ctranslate2_f32().bytes).unwrap();
+    for block in [BlockType::Q4K, BlockType::Q5K, BlockType::Q6K] {
+        let mut bytes = Vec::new();
+        format::write_ggml(&source, block, &mut bytes, &mut |_, _| {}).unwrap();
+        let target = TempDir::new().unwrap();
+        let file = open(&model, target.path(), &bytes).unwrap();
+        assert_same(&file, &model, |tensor| match tensor.shape.len() {
+            2 if !tensor.name.ends_with("embedding") => rounded(block, &tensor.values),
+            3 => rounded(BlockType::F16, &tensor.values),
+            _ => tensor.values.clone(),
+        });
+    }
+}
+
+#[test]
 fn blocks_are_read_as_they_are_stored() {
     let model = TinyWhisper::new(64, 6);
     let folder = TempDir::new().unwrap();

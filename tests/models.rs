@@ -266,12 +266,11 @@ fn quantising_tells_what_it_costs() {
     // The file is there now. Its blocks, and those made of the original, are the same.
     let complaint = quantize("q5_1", &[]).expect(2);
     assert!(complaint.complaint().contains("--force"));
-    let clip = std::fs::read_dir(&talks)
+    let mut clips = std::fs::read_dir(&talks)
         .unwrap()
         .map(|entry| entry.unwrap().path());
-    let clip = clip
-        .filter(|path| path.extension().unwrap() == "flac")
-        .next()
+    let clip = clips
+        .find(|path| path.extension().unwrap() == "flac")
         .unwrap();
     let text = |model: &Path| {
         let args = [
