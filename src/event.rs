@@ -80,6 +80,23 @@ pub enum GapReason {
     DeviceLost,
 }
 
+/// What gives way when the machine cannot keep up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relief {
+    /// Nothing: it keeps up.
+    #[default]
+    None,
+    /// Partial captions come half as often.
+    Spaced,
+    /// They come a quarter as often.
+    Rare,
+    /// There are none.
+    FinalsOnly,
+    /// And the smaller model listens.
+    SmallerModel,
+}
+
 /// What an audio device did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -203,6 +220,16 @@ pub enum Event {
         t1: Seconds,
         /// Why.
         reason: GapReason,
+    },
+    /// The machine cannot keep up, or can again.
+    Degraded {
+        /// When, in audio time.
+        t: Seconds,
+        /// What gives way.
+        state: Relief,
+        /// Age of the newest sample heard; live only.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lag_ms: Option<u64>,
     },
     /// A device changed its state.
     Device {

@@ -50,6 +50,7 @@ impl Work<'_> {
         let mut source = Interruptible::of(self.source, self.stop)?;
         let abort = Abort {
             partial: self.stop.flag(),
+            pause: self.stop.deadline(),
             whole: self.stop.deadline(),
         };
         let mut pipeline = Pipeline::with_abort(self.settings, self.model, act, abort)?;

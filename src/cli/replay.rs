@@ -83,7 +83,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
 /// The event without what a clock has measured.
 fn timeless(mut event: Event) -> Event {
     match &mut event {
-        Event::Partial { lag_ms, .. } => *lag_ms = None,
+        Event::Partial { lag_ms, .. } | Event::Degraded { lag_ms, .. } => *lag_ms = None,
         Event::Action { ms, .. } => *ms = None,
         _ => {}
     }

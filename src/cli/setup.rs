@@ -133,7 +133,7 @@ impl Setup {
 
     /// How the pipeline is set up.
     pub(crate) fn settings(&self, language: Option<&str>) -> Settings {
-        let vad = &self.config.vad;
+        let (vad, stream) = (&self.config.vad, &self.config.stream);
         let endpoint = EndpointConfig {
             threshold: vad.threshold,
             neg_threshold: vad.neg_threshold,
@@ -145,10 +145,13 @@ impl Setup {
         Settings {
             segmenter: SegmenterConfig {
                 endpoint,
+                pause_ms: stream.speculate_ms,
                 ..SegmenterConfig::default()
             },
             options: self.options(language),
-            partial_step_ms: self.config.caption.partial_step_ms,
+            step_ms: stream.step_ms,
+            stream: stream.settings.clone(),
+            smaller: None,
             commands: self.commands(),
         }
     }

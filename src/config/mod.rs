@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::command::{Grammar, GrammarError, GrammarSpec, MatchOptions, Origin, RunnerOptions};
 use crate::error::{Classify, Kind};
 use crate::kernels::BlockFormat;
+use crate::whisper::stream::StreamSettings;
 
 mod commands;
 mod document;
@@ -38,8 +39,8 @@ pub struct Config {
     pub model: ModelConfig,
     /// How it is used.
     pub whisper: WhisperConfig,
-    /// Live captions.
-    pub caption: CaptionConfig,
+    /// The incremental decoder.
+    pub stream: StreamConfig,
     /// What can be said and is done.
     pub commands: CommandsConfig,
 }
@@ -213,17 +214,23 @@ impl Default for WhisperConfig {
     }
 }
 
-/// `[caption]`
+/// `[stream]`
 #[derive(Clone, Debug, PartialEq)]
-pub struct CaptionConfig {
+pub struct StreamConfig {
     /// Speech between two partial captions; 0 for none.
-    pub partial_step_ms: u32,
+    pub step_ms: u32,
+    /// Silence after which the final is worked out in advance; 0 for never.
+    pub speculate_ms: u32,
+    /// Thresholds of the incremental decoder.
+    pub settings: StreamSettings,
 }
 
-impl Default for CaptionConfig {
+impl Default for StreamConfig {
     fn default() -> Self {
-        CaptionConfig {
-            partial_step_ms: 500,
+        StreamConfig {
+            step_ms: 500,
+            speculate_ms: 200,
+            settings: StreamSettings::default(),
         }
     }
 }

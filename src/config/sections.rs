@@ -2,7 +2,8 @@
 
 use super::document::Section;
 use super::{
-    ComputeConfig, Config, ConfigError, TaskConfig, VadConfig, WhisperConfig, WindowConfig,
+    ComputeConfig, Config, ConfigError, StreamConfig, TaskConfig, VadConfig, WhisperConfig,
+    WindowConfig,
 };
 use crate::text::language_from;
 
@@ -13,7 +14,7 @@ pub(super) fn read(root: &mut Section, to: &mut Config) -> Result<(), ConfigErro
     vad(root.section("vad")?, &mut to.vad)?;
     model(root.section("model")?, to)?;
     whisper(root.section("whisper")?, &mut to.whisper)?;
-    caption(root.section("caption")?, to)
+    stream(root.section("stream")?, &mut to.stream)
 }
 
 fn log(mut section: Section, to: &mut Config) -> Result<(), ConfigError> {
@@ -105,13 +106,29 @@ fn temperatures(entry: super::document::Entry) -> Result<Vec<f32>, ConfigError> 
     if is_valid { Ok(values) } else { Err(complaint) }
 }
 
-fn caption(mut section: Section, to: &mut Config) -> Result<(), ConfigError> {
-    if let Some(entry) = section.take("partial_step_ms") {
+fn stream(mut section: Section, to: &mut StreamConfig) -> Result<(), ConfigError> {
+    if let Some(entry) = section.take("step_ms") {
         let value = entry.integer(&(0..=10_000))?;
         if (1..100).contains(&value) {
             return Err(entry.invalid("0 (no partial captions) or 100 to 10000"));
         }
-        to.caption.partial_step_ms = u32::try_from(value).unwrap_or_default();
+        to.step_ms = u32::try_from(value).unwrap_or_default();
     }
+    section.integer("speculate_ms", 0..=5_000, &mut to.speculate_ms)?;
+    let to = &mut to.settings;
+    section.integer("frame_threshold_ms", 0..=2_000, &mut to.frame_threshold_ms)?;
+    section.integer("commit_margin_ms", 0..=10_000, &mut to.commit_margin_ms)?;
+    section.integer("pause_ms", 10..=2_000, &mut to.pause_ms)?;
+    section.integer("trim_after_ms", 2_000..=28_000, &mut to.trim_after_ms)?;
+    section.integer("window_ms", 3_000..=29_000, &mut to.window_ms)?;
+    section.integer("encode_ms", 0..=30_000, &mut to.encode_ms)?;
+    section.integer("rewind_ms", 100..=30_000, &mut to.rewind_ms)?;
+    section.integer("max_repeats", 2..=100, &mut to.max_repeats)?;
+    section.number(
+        "max_tokens_per_second",
+        1.0..=100.0,
+        &mut to.max_tokens_per_second,
+    )?;
+    section.flag("verify", &mut to.verify)?;
     section.finish()
 }

@@ -21,13 +21,13 @@ fn settings(config: &Config) -> String {
         vad,
         model,
         whisper,
-        caption,
+        stream,
         commands,
     } = config;
     let (matching, running) = (commands.matching, commands.running);
     format!(
         "{:#?}",
-        (log, audio, vad, model, whisper, caption, matching, running)
+        (log, audio, vad, model, whisper, stream, matching, running)
     )
 }
 
@@ -66,7 +66,7 @@ fn the_shipped_file_has_every_key_that_is_asked_for() {
         assert!(heads.iter().any(|head| shipped.contains(head)), "{name}");
     }
     for name in [
-        "log", "audio", "vad", "model", "whisper", "caption", "commands",
+        "log", "audio", "vad", "model", "whisper", "stream", "commands",
     ] {
         let section = shipped.split(&format!("\n[{name}]\n")).nth(1).unwrap();
         let section = section.split("\n[").next().unwrap();
@@ -115,8 +115,8 @@ fn unknown_keys_name_line_and_nearest_key() {
         "c.toml:3: unknown key `vad.threshhold`; did you mean `vad.threshold`?"
     );
     assert_eq!(
-        message("[capton]\n"),
-        "c.toml:1: unknown key `capton`; did you mean `caption`?"
+        message("[straem]\n"),
+        "c.toml:1: unknown key `straem`; did you mean `stream`?"
     );
     assert_eq!(
         message("[audio]\nx = 1\n"),
@@ -157,7 +157,7 @@ fn values_are_checked_with_line_and_key() {
         "[whisper]\nwords = 1",
         "[whisper]\nbeam = 0",
         "[whisper]\nbeam = 9",
-        "[caption]\npartial_step_ms = 50",
+        "[stream]\nstep_ms = 50",
         "[log]\nlevel = 'loud'",
         "command = 3",
         "[[command]]\nname = 'a b'\nsentences = ['x']",

@@ -30,6 +30,10 @@ pub(crate) enum Speech {
         /// How many of them count.
         n_valid: usize,
     },
+    /// They pause; perhaps that was all.
+    Pause,
+    /// They go on after a pause.
+    Resume,
     /// They stopped.
     End {
         /// Where the speech ends.
@@ -118,6 +122,8 @@ fn pass_on(piece: Piece<'_>, ending: Ending, n_utterances: &mut u64, sink: &mut 
                 });
             }
         }
+        Piece::Pause => sink(Speech::Pause),
+        Piece::Resume => sink(Speech::Resume),
         Piece::End { at_sample, cause } => sink(Speech::End {
             end_sample: at_sample,
             ending: match cause {

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::event::{Event, GapReason};
 use crate::vad::SegmenterConfig;
+use crate::whisper::stream::StreamSettings;
 use crate::whisper::{Model, Options, WhisperError};
 
-mod agreement;
 mod control;
 mod ear;
 mod front;
@@ -25,6 +25,7 @@ pub use ear::Abort;
 
 pub(crate) use control::{Control, Decision, carry_out, result_of};
 pub(crate) use front::{Ending, Front, Speech};
+use recogniser::Ear;
 pub(crate) use recogniser::{Partials, Recogniser};
 
 /// Everything the stages need to know.
@@ -35,7 +36,11 @@ pub struct Settings {
     /// Language, task and thresholds of the recogniser.
     pub options: Options,
     /// Milliseconds of speech from one partial to the next; 0 for none.
-    pub partial_step_ms: u32,
+    pub step_ms: u32,
+    /// Thresholds of the incremental decoder.
+    pub stream: StreamSettings,
+    /// A smaller model for a machine that cannot keep up; used by the daemon only.
+    pub smaller: Option<Arc<Model>>,
     /// The commands; none for captions alone.
     pub commands: Option<Commands>,
 }
@@ -58,16 +63,21 @@ impl Stages {
         model: &Arc<Model>,
         abort: Abort,
     ) -> Result<Self, WhisperError> {
-        let ear = ear::WhisperEar::new(model, settings.options.clone(), abort.clone())?;
+        let ear = |model: &Arc<Model>| -> Result<Box<dyn Ear>, WhisperError> {
+            let (options, stream) = (settings.options.clone(), settings.stream.clone());
+            let ear = ear::WhisperEar::new(model, options, stream, abort.clone())?;
+            Ok(Box::new(ear))
+        };
         let rate = SAMPLE_RATE_HZ as usize;
-        let partials = match settings.partial_step_ms as usize * rate / 1000 {
+        let partials = match settings.step_ms as usize * rate / 1000 {
             0 => Partials::Off,
             step_samples => Partials::Every { step_samples },
         };
-        let max_ms = settings.segmenter.endpoint.max_speech_ms as usize;
+        let mut recogniser = Recogniser::new(ear(model)?, partials);
+        recogniser.set_smaller(settings.smaller.as_ref().map(ear).transpose()?);
         Ok(Stages {
             front: Front::new(model.exec().cpu(), settings.segmenter),
-            recogniser: Recogniser::new(Box::new(ear), partials, max_ms * rate / 1000),
+            recogniser,
             control: Control::new(settings.commands.clone()),
             abort,
         })

@@ -2,54 +2,45 @@
 //!
 //! In: the front's messages, in order. Out: `speech_start`, `partial`, `commit`, `final` and what
 //! passes through. Runs on the recogniser thread (live) or on the caller's (replay); never reads a
-//! clock and never waits. The same messages give the same events, whether partial steps are taken
-//! or skipped aside.
+//! clock and never waits. The same messages and the same steps give the same events.
+//!
+//! In a pause the rest of the utterance is worked out at once, as if it were over. If it is, the
+//! final is ready; if speech goes on, that was one more partial.
 
 use std::ops::Range;
 
-use super::agreement::{Agreement, text_of};
 use super::front::{Ending, Speech};
-use crate::dsp::SAMPLE_RATE_HZ;
-use crate::event::{Event, Seconds, Word};
-use crate::vad::WINDOW_SAMPLES;
+use crate::event::{Event, Relief, Seconds, Word};
+use crate::whisper::stream::{Conclusion, Outcome, Step};
 
 /// Flag of a final whose utterance broke off.
 pub(crate) const INTERRUPTED: &str = "interrupted";
 
-/// What is understood of an utterance.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Hypothesis {
-    /// Words with times from the utterance's first sample.
-    pub(crate) words: Vec<Word>,
-    /// The model itself holds it for doubtful.
-    pub(crate) doubtful: bool,
-    /// Whether it was finished or cut short from outside.
-    pub(crate) ended: Ended,
-}
-
-/// How the work on a hypothesis ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// It is complete.
-    #[default]
-    Complete,
-    /// It was told to stop.
-    Aborted,
-}
-
-/// How much time a hypothesis may take.
+/// What the rest of an utterance is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// A caption on the way: given up when something better waits.
-    Partial,
+    /// The speaker pauses: given up when they go on.
+    Pause,
     /// The last word: given up only at the deadline of a shutdown.
     Final,
 }
 
-/// Whatever turns an utterance into words: the model, or a stand-in of the tests.
+/// Whatever turns utterances into words: the model, or a stand-in of the tests.
 pub(crate) trait Ear: Send {
-    /// Words of an utterance, `samples` at 16 kHz from its start.
-    fn hear(&mut self, samples: &[f32], purpose: Purpose) -> Hypothesis;
+    /// An utterance begins.
+    fn begin(&mut self);
+
+    /// Its next samples.
+    fn hear(&mut self, samples: &[f32]);
+
+    /// Whether a step is due because no more can be held.
+    fn is_full(&self) -> bool;
+
+    /// What is said so far: words for good, and words that may change.
+    fn step(&mut self) -> Step;
+
+    /// All words after those for good, as if the utterance ended here.
+    fn conclude(&mut self, purpose: Purpose) -> Conclusion;
 }
 
 /// When partials are due.
@@ -67,32 +58,88 @@ pub(crate) enum Partials {
 /// The recogniser stage.
 pub(crate) struct Recogniser {
     ear: Box<dyn Ear>,
+    /// A smaller model's, for a machine that cannot keep up; it changes places with `ear`.
+    other: Option<Box<dyn Ear>>,
+    /// Whether they have changed places.
+    is_smaller: bool,
     partials: Partials,
+    relief: Relief,
     utterance: Option<Utterance>,
-    samples: Vec<f32>,
-    agreement: Agreement,
 }
 
 struct Utterance {
     id: u64,
     start_sample: u64,
     first_sample: u64,
+    n_samples: usize,
     next_step_samples: usize,
+    committed: Vec<Word>,
+    /// Words that may still change.
+    volatile: Vec<Word>,
+    pause: Pause,
+}
+
+/// Whether the speaker pauses.
+enum Pause {
+    /// They speak.
+    No,
+    /// They pause, and this is the rest of what they said, unless it was given up.
+    Yes(Option<Conclusion>),
 }
 
 impl Recogniser {
-    /// A recogniser for utterances up to `max_samples` long; longer ones grow the buffer once.
-    pub(crate) fn new(ear: Box<dyn Ear>, partials: Partials, max_samples: usize) -> Self {
+    /// A recogniser that has heard nothing.
+    pub(crate) fn new(ear: Box<dyn Ear>, partials: Partials) -> Self {
         Recogniser {
             ear,
+            other: None,
+            is_smaller: false,
             partials,
+            relief: Relief::None,
             utterance: None,
-            samples: Vec::with_capacity(max_samples + WINDOW_SAMPLES),
-            agreement: Agreement::default(),
         }
     }
 
-    /// Takes the front's next message. Audio is only stored; the end of speech gives the final.
+    /// A smaller model's ear, for [`Relief::SmallerModel`].
+    pub(crate) fn set_smaller(&mut self, ear: Option<Box<dyn Ear>>) {
+        self.other = ear;
+    }
+
+    /// Whether there is a smaller model.
+    pub(crate) fn has_smaller(&self) -> bool {
+        self.other.is_some()
+    }
+
+    /// Gives way from now on; another model listens from the next utterance on.
+    pub(crate) fn relieve(&mut self, relief: Relief) {
+        self.relief = relief;
+        if let (Some(step_samples), Some(utterance)) = (self.step_samples(), &mut self.utterance) {
+            utterance.next_step_samples = utterance.n_samples + step_samples;
+        }
+    }
+
+    /// From one step to the next, in samples; none when there are no steps.
+    pub(crate) fn step_samples(&self) -> Option<usize> {
+        let Partials::Every { step_samples } = self.partials else {
+            return None;
+        };
+        match self.relief {
+            Relief::None => Some(step_samples),
+            Relief::Spaced => Some(2 * step_samples),
+            Relief::Rare => Some(4 * step_samples),
+            Relief::FinalsOnly | Relief::SmallerModel => None,
+        }
+    }
+
+    /// Audio of the present utterance, in samples of the stream.
+    pub(crate) fn heard(&self) -> Option<Range<u64>> {
+        let utterance = self.utterance.as_ref()?;
+        let end = utterance.first_sample + utterance.n_samples as u64;
+        Some(utterance.start_sample..end)
+    }
+
+    /// Takes the front's next message. Audio is only stored; a pause and the end of speech have
+    /// the rest of the utterance worked out.
     pub(crate) fn take(&mut self, speech: &Speech, sink: &mut dyn FnMut(Event)) {
         match speech {
             Speech::Start {
@@ -108,96 +155,135 @@ impl Recogniser {
                 });
             }
             Speech::Audio { samples, n_valid } => {
-                if self.utterance.is_some() {
-                    self.samples.extend_from_slice(&samples[..*n_valid]);
+                if let Some(utterance) = &mut self.utterance {
+                    self.ear.hear(&samples[..*n_valid]);
+                    utterance.n_samples += n_valid;
                 }
             }
+            Speech::Pause => self.pause(sink),
+            Speech::Resume => self.resume(),
             Speech::End { end_sample, ending } => self.end(*end_sample, *ending, sink),
             Speech::Other(event) => sink(event.clone()),
         }
     }
 
-    /// Whether enough was said since the last partial.
+    /// Whether enough was said since the last partial, or more than can be held.
     pub(crate) fn step_is_due(&self) -> bool {
-        (self.utterance.as_ref()).is_some_and(|u| self.samples.len() >= u.next_step_samples)
+        let Some(utterance) = &self.utterance else {
+            return false;
+        };
+        let speaks = matches!(utterance.pause, Pause::No) && self.step_samples().is_some();
+        (speaks && utterance.n_samples >= utterance.next_step_samples) || self.ear.is_full()
     }
 
     /// A partial of the utterance so far.
     pub(crate) fn step(&mut self, sink: &mut dyn FnMut(Event)) {
-        let (Some(utterance), Partials::Every { step_samples }) =
-            (&mut self.utterance, self.partials)
-        else {
+        let step_samples = self.step_samples();
+        let Some(utterance) = &mut self.utterance else {
             return;
         };
-        utterance.next_step_samples = self.samples.len() + step_samples;
-        let t = Seconds::of_sample(utterance.first_sample + self.samples.len() as u64);
-        let (id, first_sample) = (utterance.id, utterance.first_sample);
-        let heard = self.ear.hear(&self.samples, Purpose::Partial);
-        if heard.ended == Ended::Aborted || heard.doubtful {
+        if let Some(step_samples) = step_samples {
+            utterance.next_step_samples = utterance.n_samples + step_samples;
+        }
+        let step = self.ear.step();
+        if step.outcome == Outcome::Aborted {
             // Nothing is shown of it: the next step or the final knows better.
             return;
         }
-        let new = self.agreement.step(shifted(heard.words, first_sample));
-        self.tell_commit(id, t, new, sink);
-        sink(Event::Partial {
-            id,
-            t,
-            stable: text_of(self.agreement.committed()),
-            volatile: self.volatile_text(),
-            lag_ms: None,
-        });
+        // Of what is not believed, nothing is shown either.
+        utterance.volatile = utterance.commit(step.words, step.volatile, sink);
+        sink(utterance.partial());
     }
 
     /// Ends the utterance that is open, with what was heard of it.
     pub(crate) fn flush(&mut self, sink: &mut dyn FnMut(Event)) {
         if let Some(utterance) = &self.utterance {
-            let end_sample = utterance.first_sample + self.samples.len() as u64;
+            let end_sample = utterance.first_sample + utterance.n_samples as u64;
             self.end(end_sample, Ending::Interrupted, sink);
         }
     }
 
     fn begin(&mut self, id: u64, start_sample: u64, first_sample: u64) {
-        self.samples.clear();
-        self.agreement.reset();
-        let next_step_samples = match self.partials {
-            Partials::Every { step_samples } => {
-                // The step counts from the speech itself, not from what was heard before it.
-                (start_sample.saturating_sub(first_sample)) as usize + step_samples
-            }
-            Partials::Off => usize::MAX,
-        };
+        let wants_smaller = self.relief == Relief::SmallerModel;
+        if wants_smaller != self.is_smaller
+            && let Some(other) = &mut self.other
+        {
+            std::mem::swap(&mut self.ear, other);
+            self.is_smaller = wants_smaller;
+        }
+        self.ear.begin();
+        // The step counts from the speech itself, not from what was heard before it.
+        let lead_samples = start_sample.saturating_sub(first_sample) as usize;
+        let step_samples = self.step_samples();
+        let next_step_samples = step_samples.map_or(usize::MAX, |step| lead_samples + step);
         self.utterance = Some(Utterance {
             id,
             start_sample,
             first_sample,
+            n_samples: 0,
             next_step_samples,
+            committed: Vec::new(),
+            volatile: Vec::new(),
+            pause: Pause::No,
         });
+    }
+
+    /// The speaker pauses: the rest is worked out, and shown as a partial.
+    fn pause(&mut self, sink: &mut dyn FnMut(Event)) {
+        let step_samples = self.step_samples();
+        let Some(utterance) = &mut self.utterance else {
+            return;
+        };
+        let rest = self.ear.conclude(Purpose::Pause);
+        if rest.aborted {
+            utterance.pause = Pause::Yes(None);
+            return;
+        }
+        if let Some(step_samples) = step_samples {
+            utterance.next_step_samples = utterance.n_samples + step_samples;
+            utterance.volatile = utterance.shifted(rest.words.clone());
+            sink(utterance.partial());
+        }
+        utterance.pause = Pause::Yes(Some(rest));
+    }
+
+    /// The speaker goes on.
+    fn resume(&mut self) {
+        let step_samples = self.step_samples();
+        let Some(utterance) = &mut self.utterance else {
+            return;
+        };
+        utterance.pause = Pause::No;
+        if let Some(step_samples) = step_samples {
+            // Right after a pause there is nothing new yet.
+            let soon = utterance.n_samples + step_samples / 2;
+            utterance.next_step_samples = utterance.next_step_samples.max(soon);
+        }
     }
 
     /// Ends the utterance, if one is open: rest of the words, then the final.
     fn end(&mut self, end_sample: u64, ending: Ending, sink: &mut dyn FnMut(Event)) {
-        let Some(utterance) = self.utterance.take() else {
+        let Some(mut utterance) = self.utterance.take() else {
             return;
         };
-        let heard = self.ear.hear(&self.samples, Purpose::Final);
-        let aborted = heard.ended == Ended::Aborted;
-        let words = shifted(heard.words, utterance.first_sample);
-        let n_shown = self.agreement.committed().len() + self.agreement.volatile().len();
-        let new = if aborted && words.len() < n_shown {
-            self.agreement.settle()
-        } else {
-            self.agreement.finish(words)
+        let rest = match std::mem::replace(&mut utterance.pause, Pause::No) {
+            Pause::Yes(Some(rest)) => rest,
+            Pause::Yes(None) | Pause::No => self.ear.conclude(Purpose::Final),
         };
-        let t = Seconds::of_sample(utterance.first_sample + self.samples.len() as u64);
-        self.tell_commit(utterance.id, t, new, sink);
-        let words = self.agreement.committed().to_vec();
+        let shown = std::mem::take(&mut utterance.volatile);
+        // Cut short, it must not say less than what was shown already.
+        if rest.aborted && rest.words.len() < shown.len() {
+            utterance.commit_shifted(shown, sink);
+        } else {
+            utterance.commit(rest.words, Vec::new(), sink);
+        }
         let mut flags = Vec::new();
-        if words.is_empty() {
+        if utterance.committed.is_empty() {
             flags.push("no_speech".to_owned());
-        } else if heard.doubtful {
+        } else if rest.doubtful {
             flags.push("low_confidence".to_owned());
         }
-        if aborted {
+        if rest.aborted {
             flags.push("cut_short".to_owned());
         }
         if ending == Ending::Interrupted {
@@ -207,45 +293,73 @@ impl Recogniser {
             id: utterance.id,
             t0: Seconds::of_sample(utterance.start_sample),
             t1: Seconds::of_sample(end_sample),
-            text: text_of(&words),
-            words,
+            text: text_of(&utterance.committed).trim().to_owned(),
+            words: utterance.committed,
             flags,
         });
     }
+}
 
-    /// The tail as it joins the stable text: with its leading space, if there is anything before.
-    fn volatile_text(&self) -> String {
-        let text: String = self
-            .agreement
-            .volatile()
-            .iter()
-            .map(|w| w.text.as_str())
-            .collect();
-        match self.agreement.committed() {
-            [] => text.trim().to_owned(),
-            _ => text.trim_end().to_owned(),
-        }
+impl Utterance {
+    /// Audio heard so far, in the stream.
+    fn heard(&self) -> Seconds {
+        Seconds::of_sample(self.first_sample + self.n_samples as u64)
     }
 
-    fn tell_commit(&self, id: u64, t: Seconds, new: Range<usize>, sink: &mut dyn FnMut(Event)) {
-        if !new.is_empty() {
-            sink(Event::Commit {
-                id,
-                t,
-                words: self.agreement.committed()[new].to_vec(),
-            });
+    /// The words with times of the stream instead of the utterance.
+    fn shifted(&self, mut words: Vec<Word>) -> Vec<Word> {
+        let offset = Seconds::of_sample(self.first_sample).0;
+        for word in &mut words {
+            word.t0.0 += offset;
+            word.t1.0 += offset;
+        }
+        words
+    }
+
+    /// Commits `words` and reports them; `volatile` comes back with times of the stream.
+    fn commit(
+        &mut self,
+        words: Vec<Word>,
+        volatile: Vec<Word>,
+        sink: &mut dyn FnMut(Event),
+    ) -> Vec<Word> {
+        let words = self.shifted(words);
+        self.commit_shifted(words, sink);
+        self.shifted(volatile)
+    }
+
+    fn commit_shifted(&mut self, words: Vec<Word>, sink: &mut dyn FnMut(Event)) {
+        if words.is_empty() {
+            return;
+        }
+        self.committed.extend_from_slice(&words);
+        sink(Event::Commit {
+            id: self.id,
+            t: self.heard(),
+            words,
+        });
+    }
+
+    fn partial(&self) -> Event {
+        let tail = text_of(&self.volatile);
+        let tail = tail.trim_end_matches(char::REPLACEMENT_CHARACTER);
+        Event::Partial {
+            id: self.id,
+            t: self.heard(),
+            stable: text_of(&self.committed).trim().to_owned(),
+            // As it joins the stable text: with its leading space, if there is anything before.
+            volatile: match self.committed.as_slice() {
+                [] => tail.trim().to_owned(),
+                _ => tail.trim_end().to_owned(),
+            },
+            lag_ms: None,
         }
     }
 }
 
-/// The words with times of the stream instead of the utterance.
-fn shifted(mut words: Vec<Word>, first_sample: u64) -> Vec<Word> {
-    let offset = first_sample as f64 / f64::from(SAMPLE_RATE_HZ);
-    for word in &mut words {
-        word.t0.0 += offset;
-        word.t1.0 += offset;
-    }
-    words
+/// The words as text, joined as they are.
+fn text_of(words: &[Word]) -> String {
+    words.iter().map(|word| word.text.as_str()).collect()
 }
 
 #[cfg(test)]

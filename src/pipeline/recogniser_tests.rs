@@ -4,42 +4,94 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::pipeline::front::Speech;
+use crate::vad::WINDOW_SAMPLES;
+use crate::whisper::stream::Trip;
 
-/// Hears a word every 0.4 s, and the last one wrong while it is half spoken.
+/// Hears a word every 0.4 s, and commits it 0.4 s after its end.
 #[derive(Clone, Default)]
 struct Script {
     words: Vec<&'static str>,
-    /// Gives up or doubts what it hears for this purpose.
+    aborts_steps: bool,
+    doubts_steps: bool,
     aborts: Option<Purpose>,
     doubts: Option<Purpose>,
-    calls: Arc<Mutex<Vec<(Purpose, usize)>>>,
+    n_samples: usize,
+    n_committed: usize,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Call {
+    Step,
+    Conclude(Purpose),
 }
 
 const WORD_SAMPLES: usize = 6_400;
 
-impl Ear for Script {
-    fn hear(&mut self, samples: &[f32], purpose: Purpose) -> Hypothesis {
-        self.calls.lock().unwrap().push((purpose, samples.len()));
-        let n = samples.len().div_ceil(WORD_SAMPLES).min(self.words.len());
-        let is_cut = samples.len() < n * WORD_SAMPLES;
-        let word = |(i, text): (usize, &&'static str)| Word {
-            text: format!(" {}", if is_cut && i + 1 == n { "uh" } else { text }),
+impl Script {
+    /// Words from the first that is not committed up to word `n`; the last is wrong while it is
+    /// half spoken.
+    fn words_to(&self, n: usize) -> Vec<Word> {
+        let n = n.min(self.words.len());
+        let is_cut = |i: usize| self.n_samples < (i + 1) * WORD_SAMPLES;
+        let word = |i: usize| Word {
+            text: format!(" {}", if is_cut(i) { "uh" } else { self.words[i] }),
             t0: Seconds(i as f64 * 0.4),
             t1: Seconds(i as f64 * 0.4 + 0.4),
             p: 1.0,
         };
+        (self.n_committed..n).map(word).collect()
+    }
+}
+
+impl Ear for Script {
+    fn begin(&mut self) {
+        (self.n_samples, self.n_committed) = (0, 0);
+    }
+
+    fn hear(&mut self, samples: &[f32]) {
+        self.n_samples += samples.len();
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    fn step(&mut self) -> Step {
+        self.calls.lock().unwrap().push(Call::Step);
+        if self.aborts_steps {
+            let outcome = Outcome::Aborted;
+            return Step {
+                outcome,
+                ..Step::default()
+            };
+        }
+        if self.doubts_steps {
+            let outcome = Outcome::Doubted(Trip::Repeats);
+            return Step {
+                outcome,
+                ..Step::default()
+            };
+        }
+        let words = self.words_to((self.n_samples / WORD_SAMPLES).saturating_sub(1));
+        self.n_committed += words.len();
+        Step {
+            words,
+            volatile: self.words_to(self.n_samples.div_ceil(WORD_SAMPLES)),
+            outcome: Outcome::Done,
+        }
+    }
+
+    fn conclude(&mut self, purpose: Purpose) -> Conclusion {
+        self.calls.lock().unwrap().push(Call::Conclude(purpose));
         let aborted = self.aborts == Some(purpose);
-        Hypothesis {
+        Conclusion {
             words: match aborted {
                 true => Vec::new(),
-                false => self.words[..n].iter().enumerate().map(word).collect(),
+                false => self.words_to(self.n_samples.div_ceil(WORD_SAMPLES)),
             },
             doubtful: self.doubts == Some(purpose),
-            ended: if aborted {
-                Ended::Aborted
-            } else {
-                Ended::Complete
-            },
+            aborted,
         }
     }
 }
@@ -53,7 +105,7 @@ fn script() -> Script {
 
 /// The events of one utterance of `n_windows`, partials as they become due.
 fn utterance(ear: Script, n_windows: usize, partials: Partials) -> Vec<Event> {
-    let mut recogniser = Recogniser::new(Box::new(ear), partials, 100 * WINDOW_SAMPLES);
+    let mut recogniser = Recogniser::new(Box::new(ear), partials);
     let mut events = Vec::new();
     let mut sink = |event| events.push(event);
     let (id, start_sample, first_sample) = (7, 20_000, 16_000);
@@ -168,26 +220,102 @@ fn word_times_are_those_of_the_stream() {
 }
 
 #[test]
-fn doubtful_and_aborted_partials_are_not_shown() {
-    for ear in [
-        Script {
-            doubts: Some(Purpose::Partial),
-            ..script()
-        },
-        Script {
-            aborts: Some(Purpose::Partial),
-            ..script()
-        },
-    ] {
+fn of_doubtful_and_aborted_steps_nothing_is_shown() {
+    let doubts = Script {
+        doubts_steps: true,
+        ..script()
+    };
+    let aborts = Script {
+        aborts_steps: true,
+        ..script()
+    };
+    for ear in [doubts, aborts] {
         let events = utterance(ear, 63, HALF_A_SECOND);
-        assert!(
-            !events
-                .iter()
-                .any(|event| matches!(event, Event::Partial { .. }))
-        );
+        for event in &events {
+            if let Event::Partial {
+                stable, volatile, ..
+            } = event
+            {
+                assert_eq!((stable.as_str(), volatile.as_str()), ("", ""));
+            }
+        }
         assert_eq!(last(&events).0, "turn on the kitchen lights.");
         assert!(last(&events).1.is_empty());
     }
+}
+
+/// What is asked of the ear, and the events, when speech of `n_windows` is followed by `after`.
+fn with_pause(ear: Script, after: &[Speech]) -> (Vec<Call>, Vec<Event>) {
+    let calls = ear.calls.clone();
+    let mut recogniser = Recogniser::new(Box::new(ear), HALF_A_SECOND);
+    let mut events = Vec::new();
+    let mut take = |speech: &Speech| {
+        recogniser.take(speech, &mut |event| events.push(event));
+        if recogniser.step_is_due() {
+            recogniser.step(&mut |event| events.push(event));
+        }
+    };
+    take(&Speech::Start {
+        id: 1,
+        start_sample: 0,
+        first_sample: 0,
+    });
+    for _ in 0..63 {
+        take(&window());
+    }
+    for speech in after {
+        take(speech);
+    }
+    let calls = calls.lock().unwrap().clone();
+    (calls, events)
+}
+
+fn window() -> Speech {
+    Speech::Audio {
+        samples: [0.1; WINDOW_SAMPLES],
+        n_valid: WINDOW_SAMPLES,
+    }
+}
+
+const END: Speech = Speech::End {
+    end_sample: 32_000,
+    ending: Ending::Complete,
+};
+
+#[test]
+fn the_final_is_ready_when_a_pause_turns_out_to_be_the_end() {
+    let mut after = vec![Speech::Pause];
+    after.extend((0..40).map(|_| window()));
+    after.push(END);
+    let (calls, events) = with_pause(script(), &after);
+    let concluded = |call: &&Call| matches!(call, Call::Conclude(_));
+    let concluded: Vec<_> = calls.iter().filter(concluded).collect();
+    assert_eq!(concluded, [&Call::Conclude(Purpose::Pause)]);
+    assert_eq!(*calls.last().unwrap(), Call::Conclude(Purpose::Pause));
+    assert_eq!(last(&events).0, "turn on the kitchen lights.");
+    let shown = events.iter().rev().find_map(|event| match event {
+        Event::Partial {
+            stable, volatile, ..
+        } => Some(format!("{stable}{volatile}")),
+        _ => None,
+    });
+    assert_eq!(shown.unwrap(), "turn on the kitchen lights.");
+}
+
+#[test]
+fn speech_after_a_pause_has_the_rest_worked_out_anew() {
+    let after = [Speech::Pause, window(), Speech::Resume, window(), END];
+    let (calls, events) = with_pause(script(), &after);
+    assert_eq!(*calls.last().unwrap(), Call::Conclude(Purpose::Final));
+    assert_eq!(last(&events).0, "turn on the kitchen lights.");
+    // Given up because of more speech, it is not the final either.
+    let aborts = Script {
+        aborts: Some(Purpose::Pause),
+        ..script()
+    };
+    let (calls, events) = with_pause(aborts, &[Speech::Pause, END]);
+    assert_eq!(*calls.last().unwrap(), Call::Conclude(Purpose::Final));
+    assert!(last(&events).1.is_empty());
 }
 
 #[test]
@@ -223,7 +351,7 @@ fn doubt_and_silence_are_flagged() {
 
 #[test]
 fn flush_ends_what_is_open_and_nothing_else() {
-    let mut recogniser = Recogniser::new(Box::new(script()), Partials::Off, WINDOW_SAMPLES);
+    let mut recogniser = Recogniser::new(Box::new(script()), Partials::Off);
     let mut n_events = 0;
     recogniser.flush(&mut |_| n_events += 1);
     assert_eq!(n_events, 0);

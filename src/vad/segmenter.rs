@@ -33,6 +33,8 @@ pub struct SegmenterConfig {
     /// Windows whose power lies below this level, in decibels relative to a full-scale square
     /// wave, are silence without asking the detector; none: it is always asked.
     pub gate_dbfs: Option<f32>,
+    /// Silence within an utterance that is told as a pause, milliseconds; 0: none is.
+    pub pause_ms: u32,
 }
 
 impl Default for SegmenterConfig {
@@ -40,12 +42,13 @@ impl Default for SegmenterConfig {
         SegmenterConfig {
             endpoint: EndpointConfig::default(),
             gate_dbfs: Some(-80.0),
+            pause_ms: 0,
         }
     }
 }
 
 /// What the segmenter says, in this order for each utterance: one `Start`, `Audio` without gaps,
-/// one `End`.
+/// in which every `Resume` follows a `Pause`, one `End`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Piece<'a> {
     /// An utterance starts.
@@ -62,6 +65,10 @@ pub enum Piece<'a> {
         /// The samples.
         samples: &'a [f32],
     },
+    /// The utterance has been silent for a while and may be over.
+    Pause,
+    /// It goes on after a pause.
+    Resume,
     /// The utterance has ended; its audio went on to the sample at which that was decided.
     End {
         /// The sample after its last window of speech.
@@ -82,6 +89,9 @@ pub struct Segmenter {
     history: History,
     /// The last probability of speech.
     probability: f32,
+    pause_ms: u32,
+    /// A pause was told, and neither the end nor that it goes on.
+    in_pause: bool,
 }
 
 impl Segmenter {
@@ -97,6 +107,8 @@ impl Segmenter {
             n_filled: 0,
             history: History::new(pre_roll_samples, candidate_samples),
             probability: 0.0,
+            pause_ms: config.pause_ms,
+            in_pause: false,
         }
     }
 
@@ -145,6 +157,7 @@ impl Segmenter {
         self.history.restart(at_sample);
         self.n_filled = 0;
         self.probability = 0.0;
+        self.in_pause = false;
     }
 
     /// Samples taken so far, lost ones included: the number of the next sample.
@@ -208,8 +221,21 @@ impl Segmenter {
                 });
                 // What was said belongs to one utterance only.
                 self.history.restart(self.endpointer.now_samples());
+                self.in_pause = false;
             }
-            None => {}
+            None => self.tell_pause(sink),
+        }
+    }
+
+    /// Says when the present utterance pauses and when it goes on.
+    fn tell_pause(&mut self, sink: &mut dyn FnMut(Piece<'_>)) {
+        let silence_ms = self.endpointer.silence_ms();
+        if self.in_pause && silence_ms == 0 {
+            self.in_pause = false;
+            sink(Piece::Resume);
+        } else if !self.in_pause && self.pause_ms > 0 && silence_ms >= u64::from(self.pause_ms) {
+            self.in_pause = true;
+            sink(Piece::Pause);
         }
     }
 }
@@ -330,6 +356,8 @@ mod tests {
     enum Said {
         Start(u64, u64),
         Audio(u64, Vec<f32>),
+        Pause,
+        Resume,
         End(u64, EndCause),
     }
 
@@ -348,6 +376,8 @@ mod tests {
                 }
                 _ => said.push(Said::Audio(at_sample, samples.to_vec())),
             },
+            Piece::Pause => said.push(Said::Pause),
+            Piece::Resume => said.push(Said::Resume),
             Piece::End { at_sample, cause } => said.push(Said::End(at_sample, cause)),
         }
     }
@@ -371,6 +401,41 @@ mod tests {
         let silence = vec![0.0; 32_000];
         let (a, b) = (golden::speech_a(), golden::speech_b());
         [&silence[..], &a, &silence, &b, &silence].concat()
+    }
+
+    #[test]
+    fn pauses_are_told_and_taken_back() {
+        // Speech, a pause of 0.4 s, speech, and two seconds of silence.
+        let (a, b) = (golden::speech_a(), golden::speech_b());
+        let samples = [&a[..], &vec![0.0; 6_400], &b, &vec![0.0; 32_000]].concat();
+        let config = SegmenterConfig {
+            pause_ms: 200,
+            ..SegmenterConfig::default()
+        };
+        let said = segment(config, &samples, &[samples.len()]);
+        let mut in_pause = false;
+        let mut n_pauses = 0;
+        for piece in &said {
+            match piece {
+                Said::Pause => {
+                    assert!(!in_pause);
+                    (in_pause, n_pauses) = (true, n_pauses + 1);
+                }
+                Said::Resume => {
+                    assert!(in_pause);
+                    in_pause = false;
+                }
+                // Audio goes on in a pause; an utterance that ends in silence ends in one.
+                Said::End(_, EndCause::Silence) => {
+                    assert!(in_pause);
+                    in_pause = false;
+                }
+                _ => {}
+            }
+        }
+        assert!(n_pauses >= 2, "{n_pauses} pauses");
+        let pieces = segment(config, &samples, &[1, 511, 700]);
+        assert_eq!(pieces, said);
     }
 
     /// Start and end of each utterance; checks that its audio is that of `samples`.

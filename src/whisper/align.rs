@@ -12,7 +12,7 @@ use super::decode::Hypothesis;
 use super::decoder::{Cross, DecoderState, Watch};
 
 /// Seconds of an encoder frame.
-const SECONDS_PER_FRAME: f64 = 0.02;
+pub(super) const SECONDS_PER_FRAME: f64 = 0.02;
 /// Frames of the median filter that removes outliers.
 const MEDIAN_WIDTH: usize = 7;
 /// Words are held to be at most twice as long as the median, and the median at most this.
@@ -142,7 +142,7 @@ fn standardise(matrix: &mut [f32], at: usize, n_columns: usize) {
 }
 
 /// Median of each value and its neighbours; the ends are mirrored.
-fn median_filter(x: &[f32], out: &mut [f32]) {
+pub(super) fn median_filter(x: &[f32], out: &mut [f32]) {
     let half = (MEDIAN_WIDTH / 2) as isize;
     let last = x.len() as isize - 1;
     for (i, out) in out.iter_mut().enumerate() {
@@ -164,7 +164,7 @@ fn median_filter(x: &[f32], out: &mut [f32]) {
 
 /// Dynamic time warping of a cost matrix; owns its buffers.
 #[derive(Default)]
-struct Warp {
+pub(super) struct Warp {
     /// Cost of the best path to each cell of the previous and the current row.
     rows: [Vec<f32>; 2],
     /// Where each cell came from.
@@ -181,7 +181,7 @@ enum Step {
 
 impl Warp {
     /// The column at which the cheapest path enters each row of `cost`, `[n_rows, n_columns]`.
-    fn starts(&mut self, cost: &[f32], n_rows: usize, n_columns: usize) -> &[usize] {
+    pub(super) fn starts(&mut self, cost: &[f32], n_rows: usize, n_columns: usize) -> &[usize] {
         self.step.clear();
         self.step.reserve(n_rows * n_columns);
         for row in &mut self.rows {
@@ -226,7 +226,7 @@ impl Warp {
 }
 
 /// Joins tokens to words. `starts` holds the first frame of every token and of the end.
-fn to_words(
+pub(super) fn to_words(
     model: &Model,
     language: &str,
     (tokens, logprobs): (&[u32], &[f32]),

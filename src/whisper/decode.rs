@@ -9,6 +9,7 @@ use crate::kernels;
 use super::beam::{BeamSearch, Limits};
 use super::branches::{DecoderBranches, MAX_BEAM, States};
 use super::decoder::{Cross, DecoderState};
+use super::draft::{self, Given};
 use super::loops;
 use super::rules::Rules;
 use super::{Model, Thresholds};
@@ -40,6 +41,8 @@ pub(super) struct Start<'a> {
     pub(super) prompt: &'a [u32],
     /// Length of the part before the start of transcript.
     pub(super) n_before_sot: usize,
+    /// What is known of the text.
+    pub(super) given: Given<'a>,
 }
 
 impl Start<'_> {
@@ -73,7 +76,7 @@ impl Start<'_> {
     }
 
     /// Most tokens that a text may have.
-    fn max_tokens(&self) -> usize {
+    pub(super) fn max_tokens(&self) -> usize {
         let n_left = self.model.decoder().n_ctx() - self.prompt.len();
         (self.model.dims().n_text_ctx / 2).min(n_left)
     }
@@ -88,7 +91,7 @@ struct Beams {
 /// Decodes windows of one stream.
 pub(super) struct WindowDecoder {
     pub(super) state: DecoderState,
-    rules: Rules,
+    pub(super) rules: Rules,
     /// None when decoding is greedy.
     beams: Option<Beams>,
     /// The best of all tries, of one temperature's, and the one being made.
@@ -97,6 +100,8 @@ pub(super) struct WindowDecoder {
     trial: Hypothesis,
     /// Words of the trial without timestamps, in which loops show.
     spoken: Vec<u32>,
+    /// What goes into the first pass.
+    feed: Vec<u32>,
     n_sampled: usize,
 }
 
@@ -121,6 +126,7 @@ impl WindowDecoder {
             leader: trial(),
             trial: trial(),
             spoken: Vec::with_capacity(model.dims().n_text_ctx),
+            feed: Vec::with_capacity(model.dims().n_text_ctx),
             n_sampled: 0,
         }
     }
@@ -145,7 +151,9 @@ impl WindowDecoder {
                 1
             };
             for sample in 0..n_samples {
-                if temperature > 0.0 || self.beams.is_none() {
+                // A search begins from nothing.
+                let is_free = start.given.forced.is_empty();
+                if temperature > 0.0 || self.beams.is_none() || !is_free {
                     let mut random = Random::new((i * 64 + sample) as u64);
                     self.once(start, temperature, &mut random, abort);
                 } else {
@@ -205,21 +213,23 @@ impl WindowDecoder {
         random: &mut Random,
         abort: &AtomicBool,
     ) {
-        let model = start.model;
-        let (exec, eot) = (model.exec(), self.rules.eot());
+        let (model, eot) = (start.model, self.rules.eot());
         let trial = &mut self.trial;
-        trial.tokens.clear();
-        trial.logprobs.clear();
         trial.temperature = temperature;
         trial.looped = false;
+        let mut pick = |logits: &mut [f32]| choose(model, logits, temperature, random);
+        let n_draft = draft::prepare(start, temperature, &mut self.feed);
+        let (feed, state) = ((&self.feed[..], n_draft), &mut self.state);
+        let opening = draft::open(start, feed, &self.rules, state, trial, (&mut pick, None));
+        trial.no_speech_prob = opening.no_speech_prob;
+        self.n_sampled += opening.n_accepted;
         self.spoken.clear();
-        let (mut logits, no_speech_prob) = start.logits(&mut self.state);
-        trial.no_speech_prob = no_speech_prob;
+        self.spoken
+            .extend(trial.tokens.iter().filter(|token| **token < eot));
         let max_tokens = start.max_tokens();
-        let mut sum = 0.0;
+        let (mut token, mut logprob) = opening.next;
+        let mut sum: f32 = trial.logprobs.iter().sum();
         loop {
-            self.rules.apply(&trial.tokens, logits);
-            let (token, logprob) = choose(model, logits, temperature, random);
             sum += logprob;
             self.n_sampled += 1;
             if token == eot {
@@ -234,22 +244,29 @@ impl WindowDecoder {
             if trial.looped || trial.tokens.len() >= max_tokens || abort.load(Ordering::Relaxed) {
                 break;
             }
-            let decoder = model.decoder();
-            logits = decoder.forward(exec, &[token], start.cross, &mut self.state, 1);
+            let (decoder, exec) = (model.decoder(), model.exec());
+            let logits = decoder.forward(exec, &[token], start.cross, &mut self.state, 1);
+            self.rules.apply(&trial.tokens, logits);
+            (token, logprob) = pick(logits);
         }
         trial.avg_logprob = sum / (trial.tokens.len() + 1) as f32;
     }
 }
 
 /// Probability of one token in untouched logits.
-fn probability(model: &Model, logits: &[f32], token: u32) -> f32 {
+pub(super) fn probability(model: &Model, logits: &[f32], token: u32) -> f32 {
     let total = kernels::log_sum_exp(model.exec().cpu(), logits);
     (logits[token as usize] - total).exp()
 }
 
 /// The next token and its log-probability: the likeliest, or a random one at a temperature above
 /// zero. Logits that are not numbers (a damaged model) end the text.
-fn choose(model: &Model, logits: &mut [f32], temperature: f32, random: &mut Random) -> (u32, f32) {
+pub(super) fn choose(
+    model: &Model,
+    logits: &mut [f32],
+    temperature: f32,
+    random: &mut Random,
+) -> (u32, f32) {
     let eot = model.tokenizer().special().eot;
     let total = kernels::log_sum_exp(model.exec().cpu(), logits);
     if !total.is_finite() {
@@ -278,10 +295,10 @@ pub(super) fn argmax(xs: &[f32]) -> usize {
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014): the same sequence for the same seed everywhere.
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Random(seed)
     }
 

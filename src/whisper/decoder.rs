@@ -17,8 +17,8 @@ use crate::nn::{KvCache, LayerNorm, Linear, Output, Weights};
 use super::load::Loader;
 use super::silence::Silence;
 
-/// Rows of logits that one pass can return.
-const MAX_LOGIT_ROWS: usize = 32;
+/// Rows of logits that can be had at a time.
+pub(super) const MAX_LOGIT_ROWS: usize = 32;
 
 struct Block {
     attn_ln: LayerNorm,
@@ -274,14 +274,26 @@ impl Decoder {
     /// Computes the keys and values of an encoded window, `[n_frames, n_state]`, into `cross`, and
     /// appends those of the silence that follows it.
     pub fn cross(&self, exec: &Exec, audio: &[f32], silence: Option<&Silence>, cross: &mut Cross) {
+        self.cross_from(exec, audio, 0, silence, cross);
+    }
+
+    /// As [`Decoder::cross`] for the frames from `first` on; those before stay.
+    pub fn cross_from(
+        &self,
+        exec: &Exec,
+        audio: &[f32],
+        first: usize,
+        silence: Option<&Silence>,
+        cross: &mut Cross,
+    ) {
         let d = self.n_state;
-        cross.n_frames = audio.len() / d;
+        cross.n_frames = first + audio.len() / d;
         cross.n_keys = cross.n_frames;
         for (i, frames) in audio.chunks(CROSS_FRAMES * d).enumerate() {
             let both = &mut cross.both[..frames.len() * 2];
             for (block, cache) in self.blocks.iter().zip(&mut cross.layers) {
                 (block.cross_kv).forward(exec, frames, &mut cross.rows, Output::Plain, both);
-                cache.store(exec, (both, 2 * d), (0, d), i * CROSS_FRAMES);
+                cache.store(exec, (both, 2 * d), (0, d), first + i * CROSS_FRAMES);
             }
         }
         let Some(silence) = silence else {
@@ -310,8 +322,22 @@ impl Decoder {
     ) -> &'s mut [f32] {
         self.forward_watched(exec, tokens, cross, state, None);
         let n = tokens.len();
-        assert!(n_logits <= n, "logits of tokens of this pass");
-        self.logits(exec, n - n_logits..n, &mut state.pass)
+        assert!(n_logits <= n, "logits of the pass's own tokens");
+        self.logits(exec, state, n - n_logits..n)
+    }
+
+    /// The logits after some of the tokens of the last pass, counted from its first,
+    /// `[rows][n_vocab]`.
+    ///
+    /// # Panics
+    /// If more rows are wanted than can be had at a time; callers bound them.
+    pub fn logits<'s>(
+        &self,
+        exec: &Exec,
+        state: &'s mut DecoderState,
+        rows: Range<usize>,
+    ) -> &'s mut [f32] {
+        self.project(exec, rows, &mut state.pass)
     }
 
     /// Appends a token each to several texts, `caches[order[i]]` for token i, in one pass, and
@@ -331,7 +357,7 @@ impl Decoder {
             n_each: 1,
         };
         self.blocks(exec, tokens, cross, &mut texts, pass, None);
-        self.logits(exec, 0..tokens.len(), pass)
+        self.project(exec, 0..tokens.len(), pass)
     }
 
     /// The blocks alone: `tokens` are appended, and the attention weights asked for are written to
@@ -353,7 +379,7 @@ impl Decoder {
     }
 
     /// The logits of some rows of the residual stream.
-    fn logits<'p>(&self, exec: &Exec, of: Range<usize>, pass: &'p mut Pass) -> &'p mut [f32] {
+    fn project<'p>(&self, exec: &Exec, of: Range<usize>, pass: &'p mut Pass) -> &'p mut [f32] {
         let d = self.n_state;
         assert!(of.len() <= MAX_LOGIT_ROWS, "a bounded number of logit rows");
         let h = &mut pass.h[..of.len() * d];

@@ -60,19 +60,30 @@ pub struct EncoderState {
     /// `[n_ctx, n_state]`: normalised input of a sub-layer, queries, attention output.
     h: Vec<f32>,
     q: Vec<f32>,
-    kv: MixedKvCache,
+    /// One for all layers, or one each.
+    kv: Vec<MixedKvCache>,
     rows: QuantizedRows,
+    /// Frames computed last.
     n_frames: usize,
     n_state: usize,
 }
 
+/// Whether a stream keeps the keys and values of a window after it was encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepKeys {
+    /// They are overwritten layer by layer.
+    No,
+    /// Later passes may go on behind the first frames.
+    Yes,
+}
+
 impl EncoderState {
-    /// The encoded window, `[n_frames, n_state]`.
+    /// The frames computed last, `[n_frames, n_state]`.
     pub fn output(&self) -> &[f32] {
         &self.x[..self.n_frames * self.n_state]
     }
 
-    /// Number of frames (20 ms each) of the encoded window.
+    /// Number of frames (20 ms each) computed last.
     pub fn n_frames(&self) -> usize {
         self.n_frames
     }
@@ -108,6 +119,15 @@ impl Encoder {
 
     /// Buffers for windows of up to `n_audio_ctx` frames.
     pub fn new_state(&self) -> EncoderState {
+        self.state_that_keeps(KeepKeys::No)
+    }
+
+    /// The same; whether later passes may build on earlier ones depends on `keep`.
+    pub fn state_that_keeps(&self, keep: KeepKeys) -> EncoderState {
+        let n_kv = match keep {
+            KeepKeys::No => 1,
+            KeepKeys::Yes => self.blocks.len(),
+        };
         let (n, d) = (self.n_ctx, self.n_state);
         EncoderState {
             mel: vec![0.0; (2 * n + 2) * self.n_mels],
@@ -117,11 +137,17 @@ impl Encoder {
             x: vec![0.0; n * d],
             h: vec![0.0; n * d],
             q: vec![0.0; n * d],
-            kv: MixedKvCache::new(self.precision, self.n_head, d / self.n_head, n),
+            kv: (0..n_kv).map(|_| self.new_kv()).collect(),
             rows: QuantizedRows::with_capacity(n, 4 * d),
             n_frames: 0,
             n_state: d,
         }
+    }
+
+    /// Room for the keys and values of one layer.
+    fn new_kv(&self) -> MixedKvCache {
+        let d_head = self.n_state / self.n_head;
+        MixedKvCache::new(self.precision, self.n_head, d_head, self.n_ctx)
     }
 
     /// Memory held by the packed weights.
@@ -149,22 +175,43 @@ impl Encoder {
         state: &mut EncoderState,
         observe: &mut dyn FnMut(Stage<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
+        self.forward_from(exec, (mel, 0), silence, state, observe)
+    }
+
+    /// As [`Encoder::forward`], but computes only the frames from `first` on. Those before it are
+    /// attended to as they were computed by earlier passes over the same columns, at a time when
+    /// less was known of what follows them. `state` must keep its keys.
+    pub fn forward_from(
+        &self,
+        exec: &Exec,
+        (mel, first): (&[f32], usize),
+        silence: Option<&Silence>,
+        state: &mut EncoderState,
+        observe: &mut dyn FnMut(Stage<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let n = mel.len() / self.n_mels / 2;
         assert!(
-            n <= self.n_ctx && mel.len() == 2 * n * self.n_mels,
+            n <= self.n_ctx && mel.len() == 2 * n * self.n_mels && first <= n,
             "an even number of columns"
         );
+        assert!(
+            first == 0 || state.kv.len() == self.blocks.len(),
+            "keys of earlier passes"
+        );
+        let n_first = first;
+        let n = n - n_first;
         state.n_frames = n;
         if n == 0 {
             return ControlFlow::Continue(());
         }
-        self.front(exec, mel, state);
+        self.front(exec, (mel, n_first), state);
         let d = self.n_state;
         observe(Stage::Front(&state.x[..n * d]))?;
         for (i, block) in self.blocks.iter().enumerate() {
-            self.keys(exec, block, state);
+            self.keys(exec, block, (i, n_first), state);
             observe(Stage::Keys(i, &state.wide[..n * 3 * d]))?;
-            self.attend(exec, block, silence.map(|s| s.layer(i)), state);
+            let silence = silence.map(|s| s.layer(i));
+            self.attend(exec, block, (i, n_first), silence, state);
             let (x, h) = (&mut state.x[..n * d], &mut state.h[..n * d]);
             let wide = &mut state.wide[..n * 4 * d];
             block.mlp_ln.forward(exec, x, h);
@@ -182,28 +229,41 @@ impl Encoder {
         ControlFlow::Continue(())
     }
 
-    /// Convolutions and positions: mel columns to `state.x`.
-    fn front(&self, exec: &Exec, mel: &[f32], state: &mut EncoderState) {
+    /// Convolutions and positions: mel columns to the frames from `first` on, in `state.x`.
+    fn front(&self, exec: &Exec, (mel, first): (&[f32], usize), state: &mut EncoderState) {
         let (n, d, m) = (state.n_frames, self.n_state, self.n_mels);
+        // One frame more at the beginning: the columns that the first one sees are all there.
+        let lead = first.min(1);
+        let mel = &mel[2 * (first - lead) * m..];
+        let n_all = n + lead;
         state.mel[m..m + mel.len()].copy_from_slice(mel);
         state.mel[m + mel.len()..][..m].fill(0.0);
-        let mel = &state.mel[..(2 * n + 2) * m];
-        let conv = &mut state.wide[..(2 * n + 2) * d];
-        let inner = &mut conv[d..(2 * n + 1) * d];
+        let mel = &state.mel[..(2 * n_all + 2) * m];
+        let conv = &mut state.wide[..(2 * n_all + 2) * d];
+        let inner = &mut conv[d..(2 * n_all + 1) * d];
         self.conv1
             .forward(exec, (mel, 1), &mut state.mel_rounded, inner);
         conv[..d].fill(0.0);
-        conv[(2 * n + 1) * d..].fill(0.0);
-        let x = &mut state.x[..n * d];
+        conv[(2 * n_all + 1) * d..].fill(0.0);
+        let x = &mut state.x[..n_all * d];
         self.conv2
             .forward(exec, (conv, 2), &mut state.conv_rounded, x);
-        for (x, p) in x.iter_mut().zip(&self.positions) {
+        x.copy_within(lead * d.., 0);
+        let positions = &self.positions[first * d..];
+        for (x, p) in x[..n * d].iter_mut().zip(positions) {
             *x += p;
         }
     }
 
     /// Queries, keys and values of a block: to `state.wide`, the caches and `state.q`.
-    fn keys(&self, exec: &Exec, block: &Block, state: &mut EncoderState) {
+    fn keys(
+        &self,
+        exec: &Exec,
+        block: &Block,
+        (layer, first): (usize, usize),
+        state: &mut EncoderState,
+    ) {
+        let kv = layer % state.kv.len();
         let (n, d) = (state.n_frames, self.n_state);
         let h = &mut state.h[..n * d];
         let qkv = &mut state.wide[..n * 3 * d];
@@ -212,7 +272,7 @@ impl Encoder {
         for (q, row) in state.q.chunks_exact_mut(d).zip(qkv.chunks_exact(3 * d)) {
             q.copy_from_slice(&row[..d]);
         }
-        state.kv.store(exec, (qkv, 3 * d), (d, 2 * d), 0);
+        state.kv[kv].store(exec, (qkv, 3 * d), (d, 2 * d), first);
     }
 
     /// The attention half of a block after [`Encoder::keys`], residual included.
@@ -220,10 +280,12 @@ impl Encoder {
         &self,
         exec: &Exec,
         block: &Block,
+        (layer, first): (usize, usize),
         silence: Option<&Ranked>,
         state: &mut EncoderState,
     ) {
         let (n, d) = (state.n_frames, self.n_state);
+        let kv = layer % state.kv.len();
         let (x, h, q) = (
             &mut state.x[..n * d],
             &mut state.h[..n * d],
@@ -234,13 +296,14 @@ impl Encoder {
             n_head: self.n_head,
             d_head: d / self.n_head,
         };
-        let mut n_keys = n;
+        let end = first + n;
+        let mut n_keys = end;
         if let Some(silence) = silence {
-            let tail = silence.tail(n, &mut state.wide);
-            state.kv.store(exec, (tail, 2 * d), (0, d), n);
+            let tail = silence.tail(end, &mut state.wide);
+            state.kv[kv].store(exec, (tail, 2 * d), (0, d), end);
             n_keys += tail.len() / (2 * d);
         }
-        state.kv.attend(exec, queries, 0..n_keys, h);
+        state.kv[kv].attend(exec, queries, 0..n_keys, h);
         block
             .out
             .forward(exec, h, &mut state.rows, Output::Residual, x);

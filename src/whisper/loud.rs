@@ -20,11 +20,17 @@ const N_BINS: usize = 160;
 /// Loud is what lies near the loudest column and well above the quietest tenth: neither digital
 /// silence nor a steady noise is.
 pub(super) fn n_loud(columns: &[f32], n_mels: usize, stretch: Range<usize>) -> usize {
+    let least = threshold(columns, n_mels);
+    let levels = columns.chunks_exact(n_mels).map(level);
+    let of_stretch = levels.take(stretch.end).skip(stretch.start);
+    of_stretch.filter(|level| *level > least).count()
+}
+
+/// The level above which a column of the window is loud.
+pub(super) fn threshold(columns: &[f32], n_mels: usize) -> f32 {
     let levels = || columns.chunks_exact(n_mels).map(level);
     let loudest = levels().fold(f32::NEG_INFINITY, f32::max);
-    let least = (loudest - SPEECH_RANGE).max(background(levels()) + ABOVE_BACKGROUND);
-    let of_stretch = levels().take(stretch.end).skip(stretch.start);
-    of_stretch.filter(|level| *level > least).count()
+    (loudest - SPEECH_RANGE).max(background(levels()) + ABOVE_BACKGROUND)
 }
 
 /// The level that a tenth of the columns does not exceed.
@@ -46,7 +52,8 @@ fn background(levels: impl Iterator<Item = f32>) -> f32 {
     FLOOR + bin.unwrap_or(0) as f32 / BINS_PER_DECADE
 }
 
-fn level(column: &[f32]) -> f32 {
+/// The largest value of a column.
+pub(super) fn level(column: &[f32]) -> f32 {
     column.iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }
 

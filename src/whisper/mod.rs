@@ -12,6 +12,7 @@ mod beam;
 mod branches;
 mod decode;
 mod decoder;
+mod draft;
 mod encoder;
 mod hparams;
 mod load;
@@ -20,7 +21,9 @@ mod loud;
 mod rules;
 mod segments;
 mod silence;
+pub mod stream;
 mod transcribe;
+mod window;
 
 use std::sync::{Arc, OnceLock};
 
@@ -33,10 +36,11 @@ use crate::text::{TextError, Tokenizer};
 
 pub use branches::MAX_BEAM;
 pub use decoder::{Cross, Decoder, DecoderState};
-pub use encoder::{Encoder, EncoderState, Stage};
+pub use encoder::{Encoder, EncoderState, KeepKeys, Stage};
 pub use rules::Timestamps;
 pub use silence::Silence;
-pub use transcribe::{Stats, Transcriber};
+pub use transcribe::Transcriber;
+pub use window::Stats;
 
 /// Why a model or a stream could not be set up.
 #[derive(Debug, thiserror::Error)]

@@ -10,13 +10,15 @@ use super::{Failure, Globals};
 mod kernels;
 mod machine;
 mod report;
+mod stream;
 mod whisper;
 
 const EXAMPLES: &str = "\
 Examples:
   hark bench whisper
   hark bench whisper speech.flac --model base --runs 5 --json
-  hark bench kernels --threads 1";
+  hark bench kernels --threads 1
+  hark bench stream talk.flac --pace real";
 
 /// How fast this machine is
 #[derive(Debug, ClapArgs)]
@@ -30,6 +32,7 @@ pub(crate) struct Args {
 enum What {
     Whisper(whisper::Args),
     Kernels(kernels::Args),
+    Stream(stream::Args),
 }
 
 /// Runs the subcommand.
@@ -37,5 +40,6 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     match args.what {
         What::Whisper(args) => whisper::run(&args, globals),
         What::Kernels(args) => kernels::run(&args, globals),
+        What::Stream(args) => stream::run(&args, globals),
     }
 }

@@ -79,6 +79,25 @@ impl Report {
         figures.put(name, &mut self.values);
     }
 
+    /// Median and 95th percentile of many values, as one object.
+    pub(super) fn spread(&mut self, name: &str, values: &mut [f64]) {
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let last = values.len().checked_sub(1)?;
+            values.get((share * last as f64).round() as usize).copied()
+        };
+        let shown = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.3}"));
+        let number = |value: Option<f64>| value.map_or(Value::Null, |v| json!(round_to(v, 1000.0)));
+        let (median, p95) = (at(0.5), at(0.95));
+        let n = values.len();
+        self.line(
+            name,
+            &format!("{} (p95 {}, n {n})", shown(median), shown(p95)),
+        );
+        let object = json!({"median": number(median), "p95": number(p95), "n": n});
+        self.values.insert(name.to_owned(), object);
+    }
+
     /// Objects that people see as `rows` of text, one each.
     pub(super) fn table(&mut self, name: &str, rows: Vec<(String, Map<String, Value>)>) {
         self.lines.push(String::new());

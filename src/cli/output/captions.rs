@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use super::screen::{Screen, Style, columns};
 use super::{Cue, Out, json, no_color, printable, srt, stdout_is_screen, terminal, vtt};
 use crate::cli::Failure;
-use crate::event::{Event, Word};
+use crate::event::{Event, Relief, Word};
 
 /// Longest subtitle, in characters: two lines of a television's 42.
 const CUE_CHARS: usize = 84;
@@ -122,6 +122,15 @@ fn raw_text(event: &Event) -> String {
     match event {
         Event::Final { text, .. } if !text.is_empty() => format!("{text}\n"),
         Event::Gap { t0, t1, .. } => format!("[{:.1} s of sound lost]\n", t1.0 - t0.0),
+        Event::Degraded { state, .. } => {
+            let what = match state {
+                Relief::None => "captions keep up again",
+                Relief::Spaced | Relief::Rare => "too slow: captions come less often",
+                Relief::FinalsOnly => "too slow: captions come at the end only",
+                Relief::SmallerModel => "too slow: a smaller model listens",
+            };
+            format!("[{what}]\n")
+        }
         Event::Device { state, name } => {
             let state = json::line(state);
             format!("[{name}: {}]\n", state.trim_matches('"'))

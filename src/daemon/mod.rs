@@ -17,11 +17,14 @@
 //! | caller → runner | the runner's `max_waiting` jobs | the action is reported as failed |
 //! | runner → caller | [`N_RESULTS`], more than jobs can wait | the result is logged instead |
 //!
-//! Partials are made only when the recogniser has nothing else to do, and given up when the speech
+//! A machine that cannot keep up gives way by degrees ([`pressure`]) and says so in a `degraded`
+//! event. Partials are made only when the recogniser has nothing else to do, and given up when the speech
 //! ends meanwhile: a slow machine gets fewer of them, and never loses a final.
 //!
 //! A stop (Ctrl-C, SIGTERM) ends within [`STOP_DEADLINE`]: the open utterance is closed, its final
 //! delivered, and what is not done by then is left.
+
+mod pressure;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -33,10 +36,12 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, at, bounded, never, sele
 use crate::audio::{AudioError, AudioSource};
 use crate::command::{Completion, Runner, RunnerOptions};
 use crate::dsp::SAMPLE_RATE_HZ;
-use crate::event::{Event, GapReason};
+use crate::event::{Event, GapReason, Relief, Seconds};
 use crate::pipeline::{
     Abort, Control, Decision, Ending, Front, Recogniser, Speech, Stages, result_of,
 };
+
+use pressure::Pressure;
 
 /// Windows of speech (32 ms each) between front and recogniser: a minute.
 const N_SPEECH_MESSAGES: usize = 2048;
@@ -241,8 +246,13 @@ fn front_loop(
     let mut samples = Vec::with_capacity(SAMPLE_RATE_HZ as usize);
     let mut n_read = 0_u64;
     let mut sink = |message: Speech| {
-        if matches!(message, Speech::End { .. }) {
-            shared.abort.partial.store(true, Ordering::Release);
+        // What is being worked on is overtaken by what this message asks for.
+        match message {
+            Speech::Pause | Speech::End { .. } => {
+                shared.abort.partial.store(true, Ordering::Release);
+            }
+            Speech::Resume => shared.abort.pause.store(true, Ordering::Release),
+            _ => {}
         }
         // The recogniser ends before the front at a stop only; nobody wants the rest then.
         let _ = speech.send(message);
@@ -311,19 +321,20 @@ fn recogniser_loop(mut recogniser: Recogniser, hops: &Hops, shared: &Shared) {
         event => drop(hops.events.send(event)),
     };
     let mut hurried = false;
+    let mut gauge = Gauge::new(&recogniser);
     loop {
         while let Ok(message) = hops.speech.try_recv() {
-            take(&mut recogniser, &message, &mut sink, shared);
+            gauge.take(&mut recogniser, &message, &mut sink, shared);
         }
         if hurried {
             break;
         }
         if recogniser.step_is_due() && !shared.stop.is_requested() {
-            recogniser.step(&mut sink);
+            gauge.step(&mut recogniser, &mut sink);
         }
         select! {
             recv(hops.speech) -> message => match message {
-                Ok(message) => take(&mut recogniser, &message, &mut sink, shared),
+                Ok(message) => gauge.take(&mut recogniser, &message, &mut sink, shared),
                 Err(_) => break,
             },
             recv(hops.hurry) -> _ => hurried = true,
@@ -335,6 +346,76 @@ fn recogniser_loop(mut recogniser: Recogniser, hops: &Hops, shared: &Shared) {
     }
 }
 
+/// Measures the work of the recogniser thread, so that it gives way when there is too much.
+struct Gauge {
+    pressure: Pressure,
+    /// Work on the present utterance.
+    took: Duration,
+}
+
+impl Gauge {
+    fn new(recogniser: &Recogniser) -> Self {
+        Gauge {
+            pressure: Pressure::new(recogniser.has_smaller()),
+            took: Duration::ZERO,
+        }
+    }
+
+    fn step(&mut self, recogniser: &mut Recogniser, sink: &mut dyn FnMut(Event)) {
+        let begun = Instant::now();
+        recogniser.step(sink);
+        let took = begun.elapsed();
+        self.took += took;
+        if let Some(step_samples) = recogniser.step_samples() {
+            let every_s = step_samples as f64 / f64::from(SAMPLE_RATE_HZ);
+            let relief = self.pressure.step(took.as_secs_f64(), every_s);
+            relieve(recogniser, relief, sink);
+        }
+    }
+
+    fn take(
+        &mut self,
+        recogniser: &mut Recogniser,
+        message: &Speech,
+        sink: &mut dyn FnMut(Event),
+        shared: &Shared,
+    ) {
+        let heard = recogniser.heard();
+        let begun = Instant::now();
+        take(recogniser, message, sink, shared);
+        self.took += begun.elapsed();
+        if let (Speech::End { .. }, Some(heard)) = (message, heard) {
+            let speech_s = (heard.end - heard.start.min(heard.end)) as f64;
+            let speech_s = speech_s / f64::from(SAMPLE_RATE_HZ);
+            let took = std::mem::take(&mut self.took);
+            let relief = self.pressure.utterance(took.as_secs_f64(), speech_s);
+            let t = Seconds::of_sample(heard.end);
+            tell(recogniser, (relief, t), sink);
+        }
+    }
+}
+
+fn relieve(recogniser: &mut Recogniser, relief: Option<Relief>, sink: &mut dyn FnMut(Event)) {
+    let heard = recogniser.heard().map_or(0, |heard| heard.end);
+    tell(recogniser, (relief, Seconds::of_sample(heard)), sink);
+}
+
+/// Gives way, and says so.
+fn tell(
+    recogniser: &mut Recogniser,
+    (relief, t): (Option<Relief>, Seconds),
+    sink: &mut dyn FnMut(Event),
+) {
+    if let Some(state) = relief {
+        recogniser.relieve(state);
+        sink(Event::Degraded {
+            t,
+            state,
+            lag_ms: None,
+        });
+    }
+}
+
 fn take(
     recogniser: &mut Recogniser,
     message: &Speech,
@@ -342,8 +423,12 @@ fn take(
     shared: &Shared,
 ) {
     recogniser.take(message, sink);
-    if matches!(message, Speech::End { .. }) && !shared.stop.is_requested() {
-        shared.abort.partial.store(false, Ordering::Release);
+    match message {
+        Speech::Resume => shared.abort.pause.store(false, Ordering::Release),
+        Speech::Pause | Speech::End { .. } if !shared.stop.is_requested() => {
+            shared.abort.partial.store(false, Ordering::Release);
+        }
+        _ => {}
     }
 }
 
@@ -473,7 +558,7 @@ impl Caller {
     }
 
     fn add_lag(&self, event: &mut Event) {
-        if let Event::Partial { t, lag_ms, .. } = event
+        if let Event::Partial { t, lag_ms, .. } | Event::Degraded { t, lag_ms, .. } = event
             && let Some(began) = self.shared.began.get()
         {
             let spoken = Duration::from_secs_f64(t.0.max(0.0));

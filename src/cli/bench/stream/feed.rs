@@ -1,0 +1,117 @@
+//! Recordings through the pipeline, each event with the time at which it came out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Pace;
+use super::measure::Heard;
+use crate::audio::{AudioError, AudioSource};
+use crate::cli::Failure;
+use crate::cli::bench::machine;
+use crate::daemon::{self, Flow, Stop};
+use crate::dsp::SAMPLE_RATE_HZ;
+use crate::event::Event;
+use crate::pipeline::{Abort, Act, Pipeline, Settings, Stages};
+use crate::vad::WINDOW_SAMPLES;
+use crate::whisper::Model;
+
+/// Plays `samples` at the pace.
+pub(super) fn listen(
+    pace: Pace,
+    samples: &[f32],
+    settings: &Settings,
+    model: &Arc<Model>,
+) -> Result<Heard, Failure> {
+    let before = machine::cpu_seconds();
+    let mut heard = match pace {
+        Pace::Max => simulated(samples, settings, model)?,
+        Pace::Real => real(samples, settings, model)?,
+    };
+    let after = machine::cpu_seconds();
+    heard.cpu_s = after.zip(before).map(|(after, before)| after - before);
+    Ok(heard)
+}
+
+/// On a clock of its own: each window of samples comes at its time or when the work on the one
+/// before is done, whichever is later, and the work takes what it takes.
+fn simulated(samples: &[f32], settings: &Settings, model: &Arc<Model>) -> Result<Heard, Failure> {
+    let mut pipeline = Pipeline::new(settings, model, Act::Report)?;
+    let mut heard = Heard::default();
+    let mut now_s = 0.0_f64;
+    let mut spoken = 0;
+    let mut turn = |spoken: usize, work: &mut dyn FnMut(&mut dyn FnMut(Event))| {
+        let spoken_s = spoken as f64 / f64::from(SAMPLE_RATE_HZ);
+        let free_s = now_s.max(spoken_s);
+        let begun = Instant::now();
+        let since = || free_s + begun.elapsed().as_secs_f64();
+        work(&mut |event| {
+            if matches!(event, Event::Final { .. }) {
+                heard.ends.push(spoken_s);
+            }
+            heard.events.push((since(), event));
+        });
+        now_s = since();
+    };
+    for window in samples.chunks(WINDOW_SAMPLES) {
+        spoken += window.len();
+        turn(spoken, &mut |sink| pipeline.push(window, sink));
+    }
+    turn(spoken, &mut |sink| pipeline.flush(sink));
+    Ok(heard)
+}
+
+/// Through the threads of the daemon, as if it were spoken now.
+fn real(samples: &[f32], settings: &Settings, model: &Arc<Model>) -> Result<Heard, Failure> {
+    let stages = Stages::new(settings, model, Abort::default())?;
+    let (stop, _handle) = Stop::new();
+    let source = Box::new(Recording {
+        samples: samples.to_vec(),
+        at: 0,
+    });
+    let mut heard = Heard::default();
+    let silence_s = f64::from(settings.segmenter.endpoint.min_silence_ms) / 1000.0;
+    let duration_s = samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
+    let began = Instant::now();
+    daemon::run(
+        source,
+        daemon::Pace::RealTime,
+        stages,
+        &stop,
+        &mut |event| {
+            if let Event::Final { t1, .. } = &event {
+                heard.ends.push(decided_s(t1.0, silence_s).min(duration_s));
+            }
+            heard.events.push((began.elapsed().as_secs_f64(), event));
+            Flow::Go
+        },
+    )?;
+    Ok(heard)
+}
+
+/// When the end of speech at `t1` is known: at the end of the window in which the silence has
+/// lasted long enough.
+fn decided_s(t1: f64, silence_s: f64) -> f64 {
+    let window_s = WINDOW_SAMPLES as f64 / f64::from(SAMPLE_RATE_HZ);
+    t1 + (silence_s / window_s).ceil() * window_s
+}
+
+/// Samples in memory as a source.
+struct Recording {
+    samples: Vec<f32>,
+    at: usize,
+}
+
+impl AudioSource for Recording {
+    fn read(&mut self, out: &mut Vec<f32>) -> Result<usize, AudioError> {
+        let end = (self.at + WINDOW_SAMPLES).min(self.samples.len());
+        out.extend_from_slice(&self.samples[self.at..end]);
+        let n = end - self.at;
+        self.at = end;
+        Ok(n)
+    }
+
+    fn duration_s(&self) -> Option<f64> {
+        let duration = Duration::from_secs_f64(self.samples.len() as f64 / 16_000.0);
+        Some(duration.as_secs_f64())
+    }
+}

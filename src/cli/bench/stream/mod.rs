@@ -1,0 +1,273 @@
+//! `hark bench stream`: live captions of recordings, measured as a reader sees them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args as ClapArgs, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use super::machine;
+use super::report::Report;
+use crate::audio;
+use crate::cli::setup::Setup;
+use crate::cli::{Failure, Globals};
+use crate::dsp::SAMPLE_RATE_HZ;
+use crate::error::Kind;
+use crate::event::{Word, round_to};
+use crate::pipeline::Settings;
+use crate::text::WordErrors;
+use crate::whisper::{Model, Options, Transcriber, WordTimes};
+
+mod feed;
+mod measure;
+
+use measure::{Heard, Reader};
+
+const EXAMPLES: &str = "\
+Examples:
+  hark bench stream talk.flac --pace real
+  hark bench stream --manifest clips/manifest.tsv clips/dictation/*.flac --model base --json";
+
+/// Live captions of recordings: how soon words come, and what they cost
+///
+/// Each recording is also transcribed as a whole: that text and its word times are what the
+/// captions are compared with. With --pace max the clock is that of the audio plus the time that
+/// the work really takes, so that delays are those of a machine that does nothing else; with
+/// --pace real the recordings are played through the threads of `hark caption`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Recordings
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// How fast they are played
+    #[arg(long, value_enum, default_value = "max")]
+    pace: Pace,
+    /// Table with columns `file` (relative to it) and `reference`, separated by tabs: what is said
+    /// in the recordings
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Language spoken: a code or name, or auto to detect it [default: of the configuration]
+    #[arg(long, value_name = "LANGUAGE")]
+    language: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Pace {
+    /// As if they were spoken now
+    Real,
+    /// As fast as it goes
+    Max,
+}
+
+/// What was measured, over all recordings.
+#[derive(Default)]
+struct Sums {
+    first_partial_s: Vec<f64>,
+    commit_latency_s: Vec<f64>,
+    final_ms: Vec<f64>,
+    short_final_ms: Vec<f64>,
+    erased: usize,
+    shown: usize,
+    retracted: usize,
+    cpu_s: Option<f64>,
+    speech_s: f64,
+    audio_s: f64,
+    utterances: usize,
+    streaming: WordErrors,
+    offline: WordErrors,
+    /// Streaming against offline.
+    apart: WordErrors,
+    files: Vec<(String, Map<String, Value>)>,
+    with_text: usize,
+}
+
+/// Runs the subcommand.
+pub(super) fn run(args: &Args, globals: &Globals) -> Result<(), Failure> {
+    let setup = Setup::load(globals)?;
+    let mut settings = setup.settings(args.language.as_deref());
+    settings.commands = None;
+    let references = args.manifest.as_deref().map(References::read);
+    let references = references.transpose()?;
+    let model = setup.model()?;
+    let options = Options {
+        words: WordTimes::On,
+        ..settings.options.clone()
+    };
+    let mut whole = Transcriber::new(model.clone(), options)?;
+    let mut sums = Sums::default();
+    for file in &args.files {
+        let samples = audio::decode_file(file)?;
+        let reference = references.as_ref().and_then(|known| known.of(file));
+        let heard = feed::listen(args.pace, &samples, &settings, &model)?;
+        let words = offline(&mut whole, &samples);
+        sums.add(file, &samples, heard, &words, reference);
+    }
+    let mut report = Report::default();
+    report.put("bench", "stream");
+    describe(args, &settings, &model, &mut report);
+    sums.report(&mut report);
+    report.print(globals)
+}
+
+fn offline(whole: &mut Transcriber, samples: &[f32]) -> Vec<Word> {
+    let segments = whole.utterance(samples);
+    segments
+        .into_iter()
+        .flat_map(|segment| segment.words)
+        .collect()
+}
+
+/// Under which conditions it was measured.
+fn describe(args: &Args, settings: &Settings, model: &Arc<Model>, report: &mut Report) {
+    report.put("machine", machine::name());
+    report.put("threads", json!(model.exec().n_threads()));
+    report.put("simd", model.exec().cpu().name());
+    report.put("model", model.name());
+    report.put("compute", model.compute().name());
+    report.put("decoding", settings.options.decoding());
+    report.put(
+        "pace",
+        if args.pace == Pace::Real {
+            "real"
+        } else {
+            "max"
+        },
+    );
+    report.put("step_ms", json!(settings.step_ms));
+    report.put("runs", json!(1));
+}
+
+impl Sums {
+    fn add(
+        &mut self,
+        file: &Path,
+        samples: &[f32],
+        heard: Heard,
+        offline: &[Word],
+        reference: Option<&str>,
+    ) {
+        let reader = Reader::of(&heard.events);
+        let text = |words: &[Word]| -> String { words.iter().map(|w| w.text.as_str()).collect() };
+        let (streaming, whole) = (reader.text.clone(), text(offline));
+        self.first_partial_s.extend(&reader.first_partial_s);
+        self.commit_latency_s
+            .extend(reader.commit_latencies(offline));
+        for (ms, speech_s) in reader.final_delays(&heard.ends) {
+            self.final_ms.push(ms);
+            if speech_s <= 6.0 {
+                self.short_final_ms.push(ms);
+            }
+        }
+        self.erased += reader.erased;
+        self.shown += reader.shown;
+        self.retracted += reader.retracted;
+        self.cpu_s = heard
+            .cpu_s
+            .map(|s| s + self.cpu_s.unwrap_or(0.0))
+            .or(self.cpu_s);
+        self.speech_s += reader.speech_s;
+        self.audio_s += samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
+        self.utterances += reader.utterances;
+        self.apart = self.apart + WordErrors::between(&whole, &streaming);
+        let mut object = Map::new();
+        if let Some(reference) = reference {
+            let (a, b) = (
+                WordErrors::between(reference, &streaming),
+                WordErrors::between(reference, &whole),
+            );
+            (self.streaming, self.offline) = (self.streaming + a, self.offline + b);
+            object.insert("errors_streaming".to_owned(), json!(a.total()));
+            object.insert("errors_offline".to_owned(), json!(b.total()));
+        }
+        self.with_text += usize::from(!streaming.trim().is_empty());
+        let name = file.display().to_string();
+        let line = format!("{name}: {}", streaming.trim());
+        object.insert("file".to_owned(), json!(name));
+        object.insert("utterances".to_owned(), json!(reader.utterances));
+        object.insert("text".to_owned(), json!(streaming.trim()));
+        object.insert("offline".to_owned(), json!(whole.trim()));
+        self.files.push((line, object));
+    }
+
+    fn report(mut self, report: &mut Report) {
+        let n_files = self.files.len();
+        report.put("files", json!(n_files));
+        report.put("audio_s", json!(round_to(self.audio_s, 1000.0)));
+        report.put("speech_s", json!(round_to(self.speech_s, 1000.0)));
+        report.put("utterances", json!(self.utterances));
+        report.put("files_with_text", json!(self.with_text));
+        report.spread("first_partial_s", &mut self.first_partial_s);
+        report.spread("commit_latency_s", &mut self.commit_latency_s);
+        report.spread("final_ms", &mut self.final_ms);
+        report.spread("final_short_ms", &mut self.short_final_ms);
+        let churn = self.erased as f64 / self.shown.max(1) as f64;
+        report.put("churn", json!(round_to(churn, 1000.0)));
+        report.put("retracted", json!(self.retracted));
+        let per_second = |seconds: f64| (seconds > 0.0).then_some(seconds);
+        let cpu = self
+            .cpu_s
+            .and_then(|cpu| Some(cpu / per_second(self.speech_s)?));
+        let cpu_audio = self
+            .cpu_s
+            .and_then(|cpu| Some(cpu / per_second(self.audio_s)?));
+        report.put("cpu_s_per_speech_s", fraction(cpu));
+        report.put("cpu_s_per_audio_s", fraction(cpu_audio));
+        let known = self.streaming.n_reference > 0;
+        let (streaming, offline) = match known {
+            true => (self.streaming.rate(), self.offline.rate()),
+            false => (self.apart.rate(), 0.0),
+        };
+        report.put("reference", if known { "manifest" } else { "offline" });
+        report.put("wer_streaming", fraction(Some(streaming)));
+        report.put("wer_offline", fraction(Some(offline)));
+        report.put("wer_apart", fraction(Some(self.apart.rate())));
+        report.put("words", json!(self.streaming.n_reference));
+        report.table("recordings", self.files);
+    }
+}
+
+fn fraction(value: Option<f64>) -> Value {
+    value.map_or(Value::Null, |value| json!(round_to(value, 10_000.0)))
+}
+
+/// What is said in recordings.
+struct References {
+    folder: PathBuf,
+    rows: Vec<(PathBuf, String)>,
+}
+
+impl References {
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let message = format!("cannot read {}: {error}", path.display());
+            Failure::new(Kind::Input, message)
+        })?;
+        let mut lines = text
+            .lines()
+            .map(|line| line.split('\t').collect::<Vec<_>>());
+        let head = lines.next().unwrap_or_default();
+        let column = |name: &str| head.iter().position(|column| *column == name);
+        let (Some(file), Some(reference)) = (column("file"), column("reference")) else {
+            let message = format!("{} has no columns file and reference", path.display());
+            return Err(Failure::new(Kind::Input, message));
+        };
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let row = |row: Vec<&str>| {
+            let said = row.get(reference)?.trim();
+            let name = folder.join(row.get(file)?);
+            (!said.is_empty()).then(|| (name, said.to_owned()))
+        };
+        Ok(References {
+            rows: lines.filter_map(row).collect(),
+            folder,
+        })
+    }
+
+    fn of(&self, file: &Path) -> Option<&str> {
+        let below = self.folder.join(file);
+        let mut rows = self.rows.iter();
+        let found = rows.find(|(name, _)| name == file || *name == below);
+        found.map(|(_, said)| said.as_str())
+    }
+}

@@ -1,0 +1,133 @@
+//! Which words of a hypothesis are settled.
+//!
+//! Pure logic: the words of two steps in a row, their places in the audio, and how much audio there
+//! is. What is committed never changes, so a word is taken only when nothing that may still come
+//! can change it.
+
+use std::ops::Range;
+
+use super::StreamSettings;
+
+/// A word after the committed ones.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Candidate {
+    /// Number of text tokens after the committed ones up to its end.
+    pub(super) end_token: usize,
+    /// Where it ends in the window, in seconds.
+    pub(super) t1: f64,
+    /// Whether it is whole characters.
+    pub(super) is_whole: bool,
+}
+
+/// How many of `words` are settled.
+///
+/// A word is when its tokens are those of the step before (`n_stable` tokens are the same), it
+/// ended at least `commit_margin_ms` before `heard_s`, the end of the audio, and a word or a pause
+/// follows it. The first that is not keeps all after it open.
+pub(super) fn n_settled(
+    words: &[Candidate],
+    n_stable: usize,
+    heard_s: f64,
+    settings: &StreamSettings,
+) -> usize {
+    let margin_s = f64::from(settings.commit_margin_ms) / 1000.0;
+    let pause_s = f64::from(settings.pause_ms) / 1000.0;
+    let last = words.len().saturating_sub(1);
+    let is_settled = |(i, word): (usize, &Candidate)| {
+        let silence_s = heard_s - word.t1;
+        // The last word may be half a word, unless it is long over.
+        let is_closed = i < last || silence_s >= margin_s + pause_s;
+        word.is_whole && word.end_token <= n_stable && silence_s >= margin_s && is_closed
+    };
+    (words.iter().enumerate())
+        .take_while(|word| is_settled(*word))
+        .count()
+}
+
+/// Length of the common beginning.
+pub(super) fn n_common(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+/// The words at the beginning of `new` that only say again, at a cut of the audio, what `old` ended
+/// with: up to five. Each new word counts with the second at which it ends after the cut; a
+/// repetition spoken on purpose takes longer than its echo.
+pub(super) fn n_echoed(old: &[String], new: &[(String, f64)], echo_s: f64) -> Range<usize> {
+    const MAX_ECHO: usize = 5;
+    let most = MAX_ECHO.min(old.len()).min(new.len());
+    let echo = (1..=most).rev().find(|&n| {
+        let said = &old[old.len() - n..];
+        let again = &new[..n];
+        let same = said
+            .iter()
+            .zip(again)
+            .all(|(a, (b, _))| !a.is_empty() && a == b);
+        same && again[n - 1].1 <= echo_s * n as f64
+    });
+    0..echo.unwrap_or(0)
+}
+
+/// A word without case and punctuation.
+pub(super) fn bare(word: &str) -> String {
+    word.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(ends: &[f64]) -> Vec<Candidate> {
+        let word = |(i, &t1): (usize, &f64)| Candidate {
+            end_token: i + 1,
+            t1,
+            is_whole: true,
+        };
+        ends.iter().enumerate().map(word).collect()
+    }
+
+    fn settled(ends: &[f64], n_stable: usize, heard_s: f64) -> usize {
+        n_settled(&words(ends), n_stable, heard_s, &StreamSettings::default())
+    }
+
+    #[test]
+    fn a_word_waits_for_the_margin_and_for_agreement() {
+        assert_eq!(settled(&[0.5, 1.0, 1.5], 3, 1.4), 1);
+        assert_eq!(settled(&[0.5, 1.0, 1.5], 3, 1.6), 2);
+        assert_eq!(settled(&[0.5, 1.0, 1.5], 1, 1.6), 1);
+        assert_eq!(settled(&[0.5, 1.0, 1.5], 0, 9.0), 0);
+    }
+
+    #[test]
+    fn the_last_word_waits_for_a_pause() {
+        assert_eq!(settled(&[0.5, 1.0], 2, 1.55), 1);
+        assert_eq!(settled(&[0.5, 1.0], 2, 1.65), 2);
+    }
+
+    #[test]
+    fn half_a_character_keeps_the_rest_open() {
+        let mut words = words(&[0.5, 1.0, 1.5]);
+        words[1].is_whole = false;
+        assert_eq!(n_settled(&words, 3, 9.0, &StreamSettings::default()), 1);
+    }
+
+    #[test]
+    fn an_echo_at_a_cut_is_found_and_emphasis_is_not() {
+        let old: Vec<String> = ["on", "the", "table"].map(str::to_owned).into();
+        let new = |words: &[(&str, f64)]| -> Vec<(String, f64)> {
+            words.iter().map(|(w, t)| ((*w).to_owned(), *t)).collect()
+        };
+        let echo = new(&[("the", 0.1), ("table", 0.3), ("and", 0.6)]);
+        assert_eq!(n_echoed(&old, &echo, 0.25), 0..2);
+        let said = new(&[("table", 0.6), ("and", 0.9)]);
+        assert_eq!(n_echoed(&old, &said, 0.25), 0..0);
+        assert_eq!(n_echoed(&[], &echo, 0.25), 0..0);
+    }
+
+    #[test]
+    fn words_are_compared_bare() {
+        assert_eq!(bare(" Table,"), "table");
+    }
+}
