@@ -462,6 +462,62 @@ fn captions_into_a_pipe_are_settled_lines() {
 }
 
 #[test]
+fn a_live_transcript_is_settled_words_and_the_finals_they_make() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let clip = recording(SHOP_BOY);
+    hark(&["transcribe", "--live", arg(&clip)])
+        .expect(2)
+        .complaint();
+    let ran = hark(&["transcribe", "--live", "--format", "jsonl", arg(&clip)]).expect(0);
+    let (mut committed, mut finals) = (String::new(), String::new());
+    for event in ran.json_lines() {
+        assert_eq!(event["file"], arg(&clip));
+        match event["type"].as_str().unwrap() {
+            "commit" => {
+                for word in event["words"].as_array().unwrap() {
+                    committed.push_str(word["text"].as_str().unwrap());
+                }
+            }
+            "final" => {
+                finals.push(' ');
+                finals.push_str(event["text"].as_str().unwrap());
+            }
+            _ => {}
+        }
+    }
+    assert!(committed.contains("shop"), "{committed}");
+    assert_eq!(committed, finals);
+}
+
+#[test]
+fn live_captions_are_measured() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let clip = recording(SHOP_BOY);
+    let ran = hark(&["bench", "stream", arg(&clip), "--json"]).expect(0);
+    let lines = ran.json_lines();
+    assert_eq!(lines.len(), 1, "{}", ran.stdout);
+    let object = &lines[0];
+    for spread in ["first_partial_s", "commit_latency_s", "final_ms"] {
+        for figure in ["median", "p95"] {
+            assert!(object[spread][figure].is_number(), "{spread}.{figure}");
+        }
+    }
+    for number in [
+        "churn",
+        "cpu_s_per_speech_s",
+        "wer_streaming",
+        "wer_offline",
+    ] {
+        assert!(object[number].is_number(), "{number}");
+    }
+    assert_eq!(object["retracted"], 0);
+}
+
+#[test]
 fn raw_samples_on_stdin() {
     if model("tiny.en").is_none() {
         return;

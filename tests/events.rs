@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use hark::event::{ActionStatus, DeviceState, Event, GapReason, Seconds, Word};
+use hark::event::{ActionStatus, DeviceState, Event, GapReason, Relief, Seconds, Word};
 
 /// One event of each type, with and without the fields that may be absent.
 fn events() -> Vec<Event> {
@@ -22,6 +22,11 @@ fn events() -> Vec<Event> {
         error: error.map(str::to_owned),
         output: output.map(str::to_owned),
         ms,
+    };
+    let degraded = |state, lag_ms| Event::Degraded {
+        t: Seconds(12.5),
+        state,
+        lag_ms,
     };
     let partial = |lag_ms| Event::Partial {
         id: 3,
@@ -107,6 +112,11 @@ fn events() -> Vec<Event> {
             state: DeviceState::Recovered,
             name: "pulse".to_owned(),
         },
+        degraded(Relief::None, None),
+        degraded(Relief::Spaced, Some(812)),
+        degraded(Relief::Rare, None),
+        degraded(Relief::FinalsOnly, None),
+        degraded(Relief::SmallerModel, None),
     ]
 }
 

@@ -82,6 +82,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
         (_, Speed::Max) => Feed::Direct(Act::Report),
     };
     let model = setup.model()?;
+    settings.smaller = setup.smaller_model()?;
     let began = Instant::now();
     let mut captions = Captions::new(format, Out::stdout(), began)?;
     let mut written = Ok(());

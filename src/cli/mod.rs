@@ -28,6 +28,7 @@ mod run;
 mod setup;
 mod signals;
 mod transcribe;
+mod transcribe_live;
 
 pub(crate) use failure::Failure;
 

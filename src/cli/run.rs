@@ -46,11 +46,12 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     };
     let setup = Setup::load(globals)?;
     let spec = setup.source(args.source.as_deref(), args.raw.as_deref())?;
-    let settings = setup.settings(None);
+    let mut settings = setup.settings(None);
     tell_configuration(&setup.config);
     // Before the model, which takes longer: what is missing is said at once.
     let source = crate::audio::open(&spec)?;
     let model = setup.model()?;
+    settings.smaller = setup.smaller_model()?;
     let pace = setup::pace(&spec);
     let mut captions = Captions::new(format, Out::stdout(), Instant::now())?;
     let mut written = Ok(());

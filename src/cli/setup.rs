@@ -50,7 +50,19 @@ impl Setup {
 
     /// The speech model, loaded for this CPU.
     pub(crate) fn model(&self) -> Result<Arc<Model>, Failure> {
-        let path = models::resolve(&self.model).map_err(|error| {
+        self.load_model(&self.model)
+    }
+
+    /// The smaller model for a machine that cannot keep up, if one is configured.
+    pub(crate) fn smaller_model(&self) -> Result<Option<Arc<Model>>, Failure> {
+        match self.config.stream.fallback_model.as_str() {
+            "" => Ok(None),
+            name => self.load_model(name).map(Some),
+        }
+    }
+
+    fn load_model(&self, name: &str) -> Result<Arc<Model>, Failure> {
+        let path = models::resolve(name).map_err(|error| {
             // A name that nobody knows is a model that cannot be used all the same.
             Failure::new(Kind::Model, error.to_string())
         })?;
@@ -141,6 +153,7 @@ impl Setup {
             min_silence_ms: vad.min_silence_ms,
             pre_roll_ms: vad.pre_roll_ms,
             max_speech_ms: vad.max_speech_ms,
+            cut_speech_ms: vad.cut_speech_ms,
         };
         Settings {
             segmenter: SegmenterConfig {

@@ -13,7 +13,7 @@ use super::output::json::{Line, Transcript};
 use super::output::report::{Files, Format, Report, Shown, Target};
 use super::setup::{self, Setup};
 use super::signals::{self, OnSignal};
-use super::{Failure, Globals};
+use super::{Failure, Globals, transcribe_live};
 use crate::audio::{AudioSource, SourceSpec};
 use crate::daemon::Stop;
 use crate::dsp::SAMPLE_RATE_HZ;
@@ -28,6 +28,7 @@ Examples:
   hark transcribe --format jsonl --words *.flac > talks.jsonl
   hark transcribe --model base --language de --translate rede.ogg
   hark transcribe --beam 5 lecture.wav
+  hark transcribe --live --format jsonl talk.mp3
   arecord -f S16_LE -r 16000 -c 1 -t raw -d 5 | hark transcribe - --raw s16le,16000,1";
 
 /// Write down what is said in recordings
@@ -40,24 +41,27 @@ Examples:
 pub(crate) struct Args {
     /// Recordings, or - for standard input
     #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    pub(super) files: Vec<PathBuf>,
     /// Form of the output [default: txt, or json with --json]
     #[arg(long, value_enum)]
-    format: Option<Format>,
+    pub(super) format: Option<Format>,
     /// Language spoken: a code or name, or auto to detect it [default: of the configuration]
     #[arg(long, value_name = "LANGUAGE")]
-    language: Option<String>,
+    pub(super) language: Option<String>,
     /// Write it down in English
     #[arg(long)]
-    translate: bool,
+    pub(super) translate: bool,
     /// Texts followed side by side, of which the likeliest is taken, 1 to 8; 1 is greedy and the
     /// fastest [default: of the configuration]
     #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=MAX_BEAM as i64))]
-    beam: Option<u8>,
+    pub(super) beam: Option<u8>,
     /// Give every word its time (in json and jsonl)
     #[arg(long)]
     words: bool,
+    /// As live captions are: each word once it is settled, as events (needs --format jsonl)
+    #[arg(long, conflicts_with_all = ["output", "words"])]
+    live: bool,
     /// File to write instead of standard output; a folder when there are several recordings. It
     /// is called PATH.part until it is complete
     #[arg(short, long, value_name = "PATH")]
@@ -70,6 +74,9 @@ pub(crate) struct Args {
 /// Runs the subcommand.
 pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     let sources = sources(&args)?;
+    if args.live {
+        return transcribe_live::run(&args, &sources, globals);
+    }
     let report = report(&args, globals)?;
     let signals = OnSignal::watch(signals::INTERRUPTED)?;
     let setup = Setup::load(globals)?;

@@ -88,8 +88,10 @@ pub struct VadConfig {
     pub min_silence_ms: u32,
     /// Audio kept from before the speech.
     pub pre_roll_ms: u32,
-    /// Longer utterances are cut.
+    /// Longer utterances end at the first pause, however short.
     pub max_speech_ms: u32,
+    /// Longer ones are cut, pause or not.
+    pub cut_speech_ms: u32,
 }
 
 impl Default for VadConfig {
@@ -101,6 +103,7 @@ impl Default for VadConfig {
             min_silence_ms: 700,
             pre_roll_ms: 500,
             max_speech_ms: 28_000,
+            cut_speech_ms: 300_000,
         }
     }
 }
@@ -221,6 +224,8 @@ pub struct StreamConfig {
     pub step_ms: u32,
     /// Silence after which the final is worked out in advance; 0 for never.
     pub speculate_ms: u32,
+    /// Name or path of a smaller model for when the machine cannot keep up; empty for none.
+    pub fallback_model: String,
     /// Thresholds of the incremental decoder.
     pub settings: StreamSettings,
 }
@@ -230,6 +235,7 @@ impl Default for StreamConfig {
         StreamConfig {
             step_ms: 500,
             speculate_ms: 200,
+            fallback_model: String::new(),
             settings: StreamSettings::default(),
         }
     }

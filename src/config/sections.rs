@@ -49,7 +49,19 @@ fn vad(mut section: Section, to: &mut VadConfig) -> Result<(), ConfigError> {
     section.integer("min_speech_ms", 0..=5_000, &mut to.min_speech_ms)?;
     section.integer("min_silence_ms", 50..=10_000, &mut to.min_silence_ms)?;
     section.integer("pre_roll_ms", 0..=2_000, &mut to.pre_roll_ms)?;
-    section.integer("max_speech_ms", 3_000..=28_400, &mut to.max_speech_ms)?;
+    section.integer("max_speech_ms", 3_000..=600_000, &mut to.max_speech_ms)?;
+    let longest = section.take("cut_speech_ms");
+    match &longest {
+        Some(entry) => {
+            let value = entry.integer(&(3_000..=3_600_000))?;
+            to.cut_speech_ms = u32::try_from(value).unwrap_or(u32::MAX);
+        }
+        None => to.cut_speech_ms = to.cut_speech_ms.max(to.max_speech_ms),
+    }
+    if let Some(entry) = longest.filter(|_| to.cut_speech_ms < to.max_speech_ms) {
+        let least = to.max_speech_ms;
+        return Err(entry.invalid(format!("no less than vad.max_speech_ms ({least})")));
+    }
     section.finish()
 }
 
@@ -115,9 +127,12 @@ fn stream(mut section: Section, to: &mut StreamConfig) -> Result<(), ConfigError
         to.step_ms = u32::try_from(value).unwrap_or_default();
     }
     section.integer("speculate_ms", 0..=5_000, &mut to.speculate_ms)?;
+    section.text("fallback_model", &mut to.fallback_model)?;
     let to = &mut to.settings;
     section.integer("frame_threshold_ms", 0..=2_000, &mut to.frame_threshold_ms)?;
     section.integer("commit_margin_ms", 0..=10_000, &mut to.commit_margin_ms)?;
+    section.integer("unsure_margin_ms", 0..=10_000, &mut to.unsure_margin_ms)?;
+    section.number("unsure_p", 0.0..=1.0, &mut to.unsure_p)?;
     section.integer("pause_ms", 10..=2_000, &mut to.pause_ms)?;
     section.integer("trim_after_ms", 2_000..=28_000, &mut to.trim_after_ms)?;
     section.integer("window_ms", 3_000..=29_000, &mut to.window_ms)?;

@@ -57,9 +57,9 @@ impl Ear for WhisperEar {
     }
 
     fn conclude(&mut self, purpose: Purpose) -> Conclusion {
-        self.stream.conclude(match purpose {
-            Purpose::Pause => &self.abort.pause,
-            Purpose::Final => &self.abort.whole,
-        })
+        match purpose {
+            Purpose::Pause => self.stream.pause(&self.abort.pause),
+            Purpose::Final => self.stream.conclude(&self.abort.whole),
+        }
     }
 }

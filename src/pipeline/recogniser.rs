@@ -39,7 +39,8 @@ pub(crate) trait Ear: Send {
     /// What is said so far: words for good, and words that may change.
     fn step(&mut self) -> Step;
 
-    /// All words after those for good, as if the utterance ended here.
+    /// All words after those for good, as if the utterance ended here. In a pause some of them may
+    /// become words for good.
     fn conclude(&mut self, purpose: Purpose) -> Conclusion;
 }
 
@@ -234,11 +235,14 @@ impl Recogniser {
         let Some(utterance) = &mut self.utterance else {
             return;
         };
-        let rest = self.ear.conclude(Purpose::Pause);
+        let mut rest = self.ear.conclude(Purpose::Pause);
         if rest.aborted {
             utterance.pause = Pause::Yes(None);
             return;
         }
+        let open = rest.words.split_off(rest.n_settled.min(rest.words.len()));
+        let settled = std::mem::replace(&mut rest.words, open);
+        utterance.commit(settled, Vec::new(), sink);
         if let Some(step_samples) = step_samples {
             utterance.next_step_samples = utterance.n_samples + step_samples;
             utterance.volatile = utterance.shifted(rest.words.clone());

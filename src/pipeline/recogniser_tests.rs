@@ -90,6 +90,7 @@ impl Ear for Script {
                 true => Vec::new(),
                 false => self.words_to(self.n_samples.div_ceil(WORD_SAMPLES)),
             },
+            n_settled: 0,
             doubtful: self.doubts == Some(purpose),
             aborted,
         }

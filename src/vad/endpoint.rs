@@ -32,9 +32,10 @@ pub struct EndpointConfig {
     pub min_silence_ms: u32,
     /// Audio before the first speech that belongs to the utterance.
     pub pre_roll_ms: u32,
-    /// The longest utterance, pre-roll included, doubtful speech before its start (at most 1.5 s)
-    /// not: the recogniser hears 30 s at a time.
+    /// An utterance as long as this, pre-roll included, ends at the first silence, however short.
     pub max_speech_ms: u32,
+    /// The longest utterance, silence or not.
+    pub cut_speech_ms: u32,
 }
 
 impl Default for EndpointConfig {
@@ -46,6 +47,7 @@ impl Default for EndpointConfig {
             min_silence_ms: 700,
             pre_roll_ms: 500,
             max_speech_ms: 28_000,
+            cut_speech_ms: 300_000,
         }
     }
 }
@@ -238,7 +240,7 @@ impl Endpointer {
 
     fn judge_end(&mut self, began_at: u64, silence: Silence) -> Option<Edge> {
         let pre_roll_samples = samples_from_ms(self.config.pre_roll_ms);
-        let max_samples = samples_from_ms(self.config.max_speech_ms);
+        let max_samples = samples_from_ms(self.config.cut_speech_ms);
         let length_samples = self.now - began_at + pre_roll_samples;
         let edge = |at_sample, cause| Some(Edge::End { at_sample, cause });
         let end = match silence {
@@ -379,6 +381,7 @@ mod tests {
     fn an_endless_utterance_is_cut_and_continued() {
         let config = EndpointConfig {
             max_speech_ms: 640,
+            cut_speech_ms: 640,
             pre_roll_ms: 0,
             ..brisk()
         };
@@ -395,6 +398,7 @@ mod tests {
     fn towards_the_greatest_length_a_short_pause_ends() {
         let config = EndpointConfig {
             max_speech_ms: 640,
+            cut_speech_ms: 640,
             pre_roll_ms: 0,
             ..brisk()
         };
@@ -428,6 +432,7 @@ mod tests {
             min_speech_ms: 0,
             min_silence_ms: 0,
             max_speech_ms: 0,
+            cut_speech_ms: 0,
             ..EndpointConfig::default()
         };
         assert_eq!(edges(zero, "#").len(), 1);
@@ -436,6 +441,7 @@ mod tests {
             min_silence_ms: u32::MAX,
             pre_roll_ms: u32::MAX,
             max_speech_ms: u32::MAX,
+            cut_speech_ms: u32::MAX,
             ..EndpointConfig::default()
         };
         assert_eq!(edges(endless, "####....?"), []);
@@ -446,7 +452,7 @@ mod tests {
         /// and are found while their audio is at hand.
         #[test]
         fn edges_alternate(pattern in "[#.?-]{0,400}") {
-            let config = EndpointConfig { max_speech_ms: 2000, ..brisk() };
+            let config = EndpointConfig { max_speech_ms: 2000, cut_speech_ms: 2000, ..brisk() };
             let mut endpointer = Endpointer::new(config);
             let (mut speaking, mut last) = (false, 0);
             for c in pattern.chars() {

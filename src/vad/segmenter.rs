@@ -582,6 +582,7 @@ mod tests {
     fn a_long_utterance_is_cut_without_loss() {
         let endpoint = EndpointConfig {
             max_speech_ms: 1500,
+            cut_speech_ms: 1500,
             ..EndpointConfig::default()
         };
         let config = SegmenterConfig {

@@ -42,7 +42,7 @@ const SILENT_COLUMN: f32 = -10.0;
 const MUTE_COLUMN: f32 = -8.5;
 
 /// Frames are kept in so many at a time.
-const KEPT_FRAMES: usize = 32;
+const KEPT_FRAMES: usize = 8;
 /// Powers of ten by which a window may grow louder before all of it is encoded anew: what lies
 /// 8 below the loudest value is cut off.
 const MAX_LOUDER: f32 = 0.5;

@@ -24,14 +24,8 @@ pub(super) fn peak_rss_mb() -> Option<f64> {
     Some(kilobytes / 1024.0)
 }
 
-/// Seconds that processors have worked for this process, where the system tells.
-pub(super) fn cpu_seconds() -> Option<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The name, in parentheses, may hold anything; user and system time are the 12th and 13th
-    // field behind it, in hundredths (the kernel's USER_HZ).
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace().skip(11);
-    let user: f64 = fields.next()?.parse().ok()?;
-    let system: f64 = fields.next()?.parse().ok()?;
-    Some((user + system) / 100.0)
+/// Seconds that processors have worked for this process.
+pub(super) fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

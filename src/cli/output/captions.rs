@@ -1,7 +1,8 @@
 //! Captions while they grow, in any format.
 //!
-//! In: events, in order. Out: text for people (rewritten in place on a terminal, settled lines into
-//! a pipe), JSON lines, or subtitles of at most a few seconds each.
+//! In: events, in order. Out: text for people (rewritten in place on a terminal, lines of settled
+//! words into a pipe), JSON lines, or subtitles of at most a few seconds each. Lines and subtitles
+//! are written as soon as the words that fill them are settled, not only when an utterance ends.
 
 use std::time::Instant;
 
@@ -14,6 +15,8 @@ use crate::event::{Event, Relief, Word};
 
 /// Longest subtitle, in characters: two lines of a television's 42.
 const CUE_CHARS: usize = 84;
+/// Longest line into a pipe, in characters, unless a word is longer.
+const LINE_CHARS: usize = 100;
 /// Longest subtitle, in seconds.
 const CUE_SECONDS: f64 = 7.0;
 
@@ -39,10 +42,10 @@ pub(crate) struct Captions {
 
 enum View {
     Screen,
-    Lines,
+    Lines { open: String },
     Jsonl,
-    Srt { n_cues: usize },
-    Vtt,
+    Srt { n_cues: usize, open: Option<Cue> },
+    Vtt { open: Option<Cue> },
 }
 
 impl Captions {
@@ -54,13 +57,18 @@ impl Captions {
                 terminal::begin(Screen::new(style));
                 View::Screen
             }
-            Format::Text => View::Lines,
+            Format::Text => View::Lines {
+                open: String::new(),
+            },
             Format::Jsonl => View::Jsonl,
-            Format::Srt => View::Srt { n_cues: 0 },
+            Format::Srt => View::Srt {
+                n_cues: 0,
+                open: None,
+            },
             Format::Vtt => {
                 out.write(vtt::HEAD)?;
                 out.flush()?;
-                View::Vtt
+                View::Vtt { open: None }
             }
         };
         Ok(Captions { out, view, began })
@@ -72,16 +80,16 @@ impl Captions {
             View::Screen => {
                 return terminal::draw(&mut self.out, |screen| screen_text(screen, event));
             }
-            View::Lines => line_text(event),
+            View::Lines { open } => settled_lines(open, event),
             View::Jsonl => json::live_event(event, self.began.elapsed()) + "\n",
-            View::Srt { n_cues } => {
+            View::Srt { n_cues, open } => {
                 let number = |cue: &Cue| {
                     *n_cues += 1;
                     srt::cue(*n_cues, cue)
                 };
-                cues(event).iter().map(number).collect()
+                settled_cues(open, event).iter().map(number).collect()
             }
-            View::Vtt => cues(event).iter().map(vtt::cue).collect(),
+            View::Vtt { open } => settled_cues(open, event).iter().map(vtt::cue).collect(),
         };
         if text.is_empty() {
             return Ok(());
@@ -167,26 +175,63 @@ fn raw_text(event: &Event) -> String {
     }
 }
 
-/// Subtitles of a final, each short enough to read.
-fn cues(event: &Event) -> Vec<Cue> {
-    let Event::Final { words, .. } = event else {
-        return Vec::new();
-    };
-    let mut cues: Vec<Cue> = Vec::new();
-    for word in words {
-        match cues.last_mut() {
-            Some(cue) if fits(cue, word) => {
-                cue.text.push_str(&word.text);
-                cue.t1 = word.t1.0;
+/// Lines that the event completes: of settled words up to the end of a sentence or to a length that
+/// reads well, the rest when the utterance ends.
+fn settled_lines(open: &mut String, event: &Event) -> String {
+    let mut lines = String::new();
+    match event {
+        Event::Commit { words, .. } => {
+            for word in words {
+                let begins = word.text.starts_with(' ');
+                let n_chars = open.chars().count();
+                let ended = open.ends_with(['.', '?', '!']) && n_chars > LINE_CHARS / 2;
+                if begins && (ended || n_chars + word.text.chars().count() > LINE_CHARS) {
+                    end_line(open, &mut lines);
+                }
+                open.push_str(&word.text);
             }
-            _ => cues.push(Cue {
-                t0: word.t0.0,
-                t1: word.t1.0,
-                text: word.text.trim_start().to_owned(),
-            }),
         }
+        Event::Final { .. } => end_line(open, &mut lines),
+        other => lines = line_text(other),
     }
-    cues
+    lines
+}
+
+fn end_line(open: &mut String, lines: &mut String) {
+    let line = printable(open.trim());
+    if !line.is_empty() {
+        lines.push_str(&line);
+        lines.push('\n');
+    }
+    open.clear();
+}
+
+/// Subtitles that the event completes, each short enough to read.
+fn settled_cues(open: &mut Option<Cue>, event: &Event) -> Vec<Cue> {
+    let mut done = Vec::new();
+    match event {
+        Event::Commit { words, .. } => {
+            for word in words {
+                match open {
+                    Some(cue) if fits(cue, word) => {
+                        cue.text.push_str(&word.text);
+                        cue.t1 = word.t1.0;
+                    }
+                    _ => {
+                        let cue = Cue {
+                            t0: word.t0.0,
+                            t1: word.t1.0,
+                            text: word.text.trim_start().to_owned(),
+                        };
+                        done.extend(open.replace(cue));
+                    }
+                }
+            }
+        }
+        Event::Final { .. } => done.extend(open.take()),
+        _ => {}
+    }
+    done
 }
 
 /// Whether the word belongs to the cue. A sentence that has come to its end keeps its cue to itself
@@ -202,7 +247,7 @@ mod tests {
     use super::*;
     use crate::event::Seconds;
 
-    fn final_of(text: &str) -> Event {
+    fn commit_of(text: &str) -> Event {
         let words = (text.split_whitespace().enumerate())
             .map(|(i, word)| Word {
                 text: format!(" {word}"),
@@ -211,13 +256,21 @@ mod tests {
                 p: 1.0,
             })
             .collect();
+        Event::Commit {
+            id: 1,
+            t: Seconds(9.0),
+            words,
+        }
+    }
+
+    fn end() -> Event {
         let (t0, t1) = (Seconds(0.0), Seconds(9.0));
         Event::Final {
             id: 1,
             t0,
             t1,
-            text: text.to_owned(),
-            words,
+            text: String::new(),
+            words: Vec::new(),
             flags: Vec::new(),
         }
     }
@@ -225,7 +278,10 @@ mod tests {
     #[test]
     fn cues_are_short_enough_to_read() {
         let long = "word ".repeat(60);
-        let cues = cues(&final_of(long.trim()));
+        let mut open = None;
+        let mut cues = settled_cues(&mut open, &commit_of(long.trim()));
+        assert!(cues.len() >= 3, "they come before the end");
+        cues.extend(settled_cues(&mut open, &end()));
         assert!(cues.len() >= 4);
         for pair in cues.windows(2) {
             assert!(pair[0].t1 <= pair[1].t0);
@@ -254,11 +310,24 @@ mod tests {
     }
 
     #[test]
-    fn an_utterance_is_one_line() {
-        assert_eq!(
-            line_text(&final_of("Turn on the light.")),
-            "Turn on the light.\n"
-        );
-        assert_eq!(line_text(&final_of("")), "");
+    fn a_short_utterance_is_one_line() {
+        let mut open = String::new();
+        assert_eq!(settled_lines(&mut open, &commit_of("Turn on")), "");
+        assert_eq!(settled_lines(&mut open, &commit_of("the light. Now.")), "");
+        let line = settled_lines(&mut open, &end());
+        assert_eq!(line, "Turn on the light. Now.\n");
+        assert_eq!(settled_lines(&mut open, &end()), "");
+    }
+
+    #[test]
+    fn a_long_one_is_written_as_its_words_are_settled() {
+        let mut open = String::new();
+        let sentence = "one two three four five six seven eight nine ten eleven twelve.";
+        settled_lines(&mut open, &commit_of(sentence));
+        let line = settled_lines(&mut open, &commit_of("Again."));
+        assert_eq!(line, format!("{sentence}\n"));
+        let rest = settled_lines(&mut open, &commit_of(&"word ".repeat(30)));
+        assert!(rest.lines().all(|line| line.chars().count() <= LINE_CHARS));
+        assert!(rest.starts_with("Again. word"));
     }
 }

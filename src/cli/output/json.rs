@@ -45,6 +45,18 @@ pub(crate) struct Line {
 }
 
 #[derive(Serialize)]
+struct OfFile<'a> {
+    file: &'a str,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+/// An event of one file of several as one line of JSON, in audio time alone.
+pub(crate) fn event_of(file: &str, event: &Event) -> String {
+    line(&OfFile { file, event })
+}
+
+#[derive(Serialize)]
 struct Live<'a> {
     #[serde(flatten)]
     event: &'a Event,

@@ -17,26 +17,46 @@ pub(super) struct Candidate {
     pub(super) t1: f64,
     /// Whether it is whole characters.
     pub(super) is_whole: bool,
+    /// Its probability.
+    pub(super) p: f32,
+}
+
+/// What follows the last word of a hypothesis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// Perhaps more of the same word.
+    Unknown,
+    /// Another word, whose end has not been heard yet.
+    Word,
+    /// Nothing: the model has come to the end.
+    Nothing,
 }
 
 /// How many of `words` are settled.
 ///
 /// A word is when its tokens are those of the step before (`n_stable` tokens are the same), it
-/// ended at least `commit_margin_ms` before `heard_s`, the end of the audio, and a word or a pause
-/// follows it. The first that is not keeps all after it open.
+/// ended at least `commit_margin_ms` before `heard_s`, the end of the audio (an improbable one
+/// longer), and a word or a pause follows it. The first that is not keeps all after it open.
 pub(super) fn n_settled(
-    words: &[Candidate],
+    (words, after): (&[Candidate], After),
     n_stable: usize,
     heard_s: f64,
     settings: &StreamSettings,
 ) -> usize {
-    let margin_s = f64::from(settings.commit_margin_ms) / 1000.0;
-    let pause_s = f64::from(settings.pause_ms) / 1000.0;
+    let seconds = |ms: u32| f64::from(ms) / 1000.0;
     let last = words.len().saturating_sub(1);
     let is_settled = |(i, word): (usize, &Candidate)| {
         let silence_s = heard_s - word.t1;
-        // The last word may be half a word, unless it is long over.
-        let is_closed = i < last || silence_s >= margin_s + pause_s;
+        let margin_s = match word.p < settings.unsure_p {
+            true => seconds(settings.unsure_margin_ms),
+            false => seconds(settings.commit_margin_ms),
+        };
+        let is_closed = match after {
+            _ if i < last => true,
+            After::Unknown => false,
+            After::Word => true,
+            After::Nothing => silence_s >= margin_s + seconds(settings.pause_ms),
+        };
         word.is_whole && word.end_token <= n_stable && silence_s >= margin_s && is_closed
     };
     (words.iter().enumerate())
@@ -84,12 +104,24 @@ mod tests {
             end_token: i + 1,
             t1,
             is_whole: true,
+            p: 0.9,
         };
         ends.iter().enumerate().map(word).collect()
     }
 
+    fn settings() -> StreamSettings {
+        StreamSettings {
+            commit_margin_ms: 500,
+            unsure_margin_ms: 1000,
+            unsure_p: 0.5,
+            pause_ms: 100,
+            ..StreamSettings::default()
+        }
+    }
+
     fn settled(ends: &[f64], n_stable: usize, heard_s: f64) -> usize {
-        n_settled(&words(ends), n_stable, heard_s, &StreamSettings::default())
+        let words = words(ends);
+        n_settled((&words, After::Nothing), n_stable, heard_s, &settings())
     }
 
     #[test]
@@ -110,7 +142,24 @@ mod tests {
     fn half_a_character_keeps_the_rest_open() {
         let mut words = words(&[0.5, 1.0, 1.5]);
         words[1].is_whole = false;
-        assert_eq!(n_settled(&words, 3, 9.0, &StreamSettings::default()), 1);
+        assert_eq!(n_settled((&words, After::Word), 3, 9.0, &settings()), 1);
+    }
+
+    #[test]
+    fn what_may_go_on_is_not_settled() {
+        let words = words(&[0.5, 1.0]);
+        let settled = |after| n_settled((&words, after), 2, 1.55, &settings());
+        assert_eq!(settled(After::Unknown), 1);
+        assert_eq!(settled(After::Word), 2);
+        assert_eq!(settled(After::Nothing), 1);
+    }
+
+    #[test]
+    fn the_improbable_waits_longer() {
+        let mut words = words(&[0.5, 1.0]);
+        words[0].p = 0.3;
+        assert_eq!(n_settled((&words, After::Word), 2, 1.4, &settings()), 0);
+        assert_eq!(n_settled((&words, After::Word), 2, 1.6, &settings()), 2);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::dsp::MelStream;
 use crate::event::{Seconds, Word};
 use crate::kernels::Exec;
 
-use super::decode::{Hypothesis, Start};
+use super::decode::Start;
 use super::draft::Given;
 use super::encoder::KeepKeys;
 use super::transcribe::MIN_COLUMNS;
@@ -39,7 +39,7 @@ use super::{Model, Options, WhisperError, WordTimes};
 pub use checks::Trip;
 pub use settings::StreamSettings;
 
-use commit::Candidate;
+use commit::{After, Candidate};
 use step::{End, Stepper};
 use text::Text;
 use trim::Placed;
@@ -77,6 +77,8 @@ pub enum Outcome {
 pub struct Conclusion {
     /// The words after the committed ones, with times from the utterance's first sample.
     pub words: Vec<Word>,
+    /// How many of them are committed now.
+    pub n_settled: usize,
     /// The model itself holds them for doubtful.
     pub doubtful: bool,
     /// Whether it was cut short.
@@ -98,6 +100,10 @@ pub struct Stream {
     said: Vec<String>,
     /// Where the last committed word ends, in seconds from the utterance's first sample.
     committed_s: f64,
+    /// Of the rest that was worked out last: text tokens up to the end of each word of the first
+    /// window, and how many are those of the hypothesis before.
+    rest_ends: Vec<usize>,
+    rest_stable: usize,
     never: Arc<AtomicBool>,
 }
 
@@ -127,6 +133,8 @@ impl Stream {
             stepper: Stepper::default(),
             said: Vec::new(),
             committed_s: 0.0,
+            rest_ends: Vec::new(),
+            rest_stable: 0,
             never: Arc::default(),
             settings,
         })
@@ -182,13 +190,15 @@ impl Stream {
         self.reader.abort.clone_from(abort);
         let exec = self.reader.model.exec().clone();
         let is_full = self.is_full();
-        let outcome = exec.run(|| self.listen(&exec, n_columns));
+        let (outcome, after) = exec.run(|| self.listen(&exec, n_columns));
+        // In a full window two steps need not agree.
+        let after = if is_full { After::Word } else { after };
         let mut step = Step {
             outcome,
             ..Step::default()
         };
         if outcome == Outcome::Done {
-            (step.words, step.volatile) = self.settle(n_columns, is_full);
+            (step.words, step.volatile) = self.settle(n_columns, after);
             self.trim();
         }
         if is_full && self.is_full() && outcome != Outcome::Aborted {
@@ -209,8 +219,44 @@ impl Stream {
         conclusion
     }
 
+    /// As [`Stream::conclude`], in a pause; what is settled by now is committed, and the rest may
+    /// still change when the utterance goes on.
+    pub fn pause(&mut self, abort: &Arc<AtomicBool>) -> Conclusion {
+        let mut conclusion = self.conclude(abort);
+        if !conclusion.aborted && !conclusion.doubtful {
+            conclusion.n_settled = self.settle_rest(&conclusion.words);
+        }
+        conclusion
+    }
+
+    /// Commits of the rest what is settled; the number of words.
+    fn settle_rest(&mut self, words: &[Word]) -> usize {
+        let window_s = self.seek as f64 / COLUMNS_PER_SECOND as f64;
+        let (ends, n_stable) = (std::mem::take(&mut self.rest_ends), self.rest_stable);
+        let candidate = |(word, end): (&Word, &usize)| Candidate {
+            end_token: *end,
+            t1: word.t1.0 - window_s,
+            is_whole: !word.text.contains(char::REPLACEMENT_CHARACTER),
+            p: word.p,
+        };
+        let candidates: Vec<Candidate> = words.iter().zip(&ends).map(candidate).collect();
+        let heard_s = self.n_columns() as f64 / COLUMNS_PER_SECOND as f64;
+        let (words_after, settings) = ((&candidates[..], After::Nothing), &self.settings);
+        let n = commit::n_settled(words_after, n_stable, heard_s, settings);
+        let settled = words.iter().zip(&ends).take(n);
+        let settled = settled.map(|(word, end)| {
+            let mut word = word.clone();
+            (word.t0.0, word.t1.0) = (word.t0.0 - window_s, word.t1.0 - window_s);
+            (*end, word)
+        });
+        let settled: Vec<_> = settled.collect();
+        // No echo: it would have been a word too many in the rest already.
+        self.place(settled, 0);
+        n
+    }
+
     /// Encodes and decodes the window into `self.stepper`.
-    fn listen(&mut self, exec: &Exec, n_columns: usize) -> Outcome {
+    fn listen(&mut self, exec: &Exec, n_columns: usize) -> (Outcome, After) {
         let n_mels = self.reader.model.dims().n_mels;
         let window = Columns {
             values: &self.columns[..n_columns * n_mels],
@@ -219,14 +265,14 @@ impl Stream {
         if self.reader.is_mute(window) {
             self.stepper.text.tokens.clear();
             self.stepper.text.logprobs.clear();
-            return Outcome::Done;
+            return (Outcome::Done, After::Nothing);
         }
         let n_again = match self.settings.encode_ms {
             0 => None,
             ms => Some(frames_of(ms)),
         };
         if self.reader.encode_step(exec, window, n_again).is_break() {
-            return Outcome::Aborted;
+            return (Outcome::Aborted, After::Unknown);
         }
         if self.text.n_committed == 0 && self.seek == 0 {
             self.reader.forget_language();
@@ -248,19 +294,27 @@ impl Stream {
         let end = self.stepper.run(&start, decoder, n_frames, settings, abort);
         reader.stats.decode_ms += begun.elapsed().as_secs_f64() * 1e3;
         match end {
-            End::Complete | End::NearEnd => Outcome::Done,
-            End::Aborted => Outcome::Aborted,
+            End::Complete => (Outcome::Done, After::Nothing),
+            End::NearEnd(token) => (Outcome::Done, self.what_begins_with(token)),
+            End::Aborted => (Outcome::Aborted, After::Unknown),
             End::Tripped(trip) => {
                 log::debug!("a step is not believed: {trip:?}");
                 self.text.forget_tail();
-                Outcome::Doubted(trip)
+                (Outcome::Doubted(trip), After::Unknown)
             }
         }
     }
 
-    /// Takes the hypothesis over and commits what is settled in it. In a full window two steps
-    /// need not agree.
-    fn settle(&mut self, n_columns: usize, is_full: bool) -> (Vec<Word>, Vec<Word>) {
+    /// Whether a token begins a word.
+    fn what_begins_with(&self, token: u32) -> After {
+        match self.reader.model.tokenizer().token_bytes(token) {
+            [b' ', ..] => After::Word,
+            _ => After::Unknown,
+        }
+    }
+
+    /// Takes the hypothesis over and commits what is settled in it.
+    fn settle(&mut self, n_columns: usize, after: After) -> (Vec<Word>, Vec<Word>) {
         let reader = &self.reader;
         let eot = self.text.eot;
         let language = reader.language().unwrap_or("en");
@@ -282,13 +336,14 @@ impl Stream {
             .map(|(end_token, word)| Candidate {
                 end_token: *end_token,
                 t1: word.t1.0,
+                p: word.p,
                 is_whole: !word.text.contains(char::REPLACEMENT_CHARACTER),
             })
             .collect();
         let n_stable = self.text.replace_tail(&self.stepper.text, n_forced);
-        let n_stable = if is_full { usize::MAX } else { n_stable };
+        let n_stable = if self.is_full() { usize::MAX } else { n_stable };
         let heard_s = n_columns as f64 / COLUMNS_PER_SECOND as f64;
-        let n = commit::n_settled(&candidates, n_stable, heard_s, &self.settings);
+        let n = commit::n_settled((&candidates, after), n_stable, heard_s, &self.settings);
         let open = words.split_off(n);
         let committed = self.commit(words);
         let open = open.into_iter().map(|(_, mut word)| {
@@ -303,11 +358,6 @@ impl Stream {
     /// Commits words with times in the window, each with the text tokens up to its end after those
     /// that are committed now.
     fn commit(&mut self, words: Vec<(usize, Word)>) -> Vec<Word> {
-        let window_s = self.seek as f64 / COLUMNS_PER_SECOND as f64;
-        let Some((n_tokens, _)) = words.last() else {
-            return Vec::new();
-        };
-        let n_tokens = *n_tokens;
         let n_before = self.text.n_committed_spoken();
         // At the beginning of a window that was cut, the last words may be heard once more.
         let is_cut = self.seek > 0 && n_before == 0;
@@ -319,6 +369,14 @@ impl Stream {
             }
             false => 0,
         };
+        self.place(words, n_echoed)
+    }
+
+    /// Commits words, of which the first `n_echoed` are not told.
+    fn place(&mut self, words: Vec<(usize, Word)>, n_echoed: usize) -> Vec<Word> {
+        let window_s = self.seek as f64 / COLUMNS_PER_SECOND as f64;
+        let n_before = self.text.n_committed_spoken();
+        let n_tokens = words.last().map_or(0, |(end, _)| *end);
         let mut committed = Vec::with_capacity(words.len());
         for (i, (end, word)) in words.into_iter().enumerate() {
             self.text.placed.push(Placed {
@@ -386,6 +444,7 @@ impl Stream {
         let n_mels = self.reader.model.dims().n_mels;
         let n_columns = self.n_columns();
         let mut conclusion = Conclusion::default();
+        self.rest_ends.clear();
         if self.text.n_committed == 0 && self.seek == 0 {
             self.reader.forget_language();
         }
@@ -416,12 +475,13 @@ impl Stream {
                     || hypothesis.compression_ratio > thresholds.compression_ratio;
                 let t0 = (self.seek + at) as f64 / COLUMNS_PER_SECOND as f64;
                 let words = self.reader.words(exec, &hypothesis, window.n / 2, t0);
-                let words =
+                let (words, ends) =
                     self.text
                         .rest(&self.reader.model, &hypothesis, (n_forced, n_tokens), words);
                 self.append(words, &mut conclusion.words);
                 if is_first {
-                    self.remember(&hypothesis, n_forced);
+                    self.rest_stable = self.text.replace_tail(&hypothesis, n_forced);
+                    self.rest_ends = ends;
                 }
             }
             at += advance;
@@ -430,10 +490,6 @@ impl Stream {
             self.reader.forget_window();
         }
         conclusion
-    }
-
-    fn remember(&mut self, hypothesis: &Hypothesis, n_forced: usize) {
-        self.text.replace_tail(hypothesis, n_forced);
     }
 
     /// Appends `words`, whose times never run backwards.

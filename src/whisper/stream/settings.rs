@@ -7,6 +7,10 @@ pub struct StreamSettings {
     pub frame_threshold_ms: u32,
     /// A word is committed when so much has been heard after it.
     pub commit_margin_ms: u32,
+    /// The same for words less likely than `unsure_p`.
+    pub unsure_margin_ms: u32,
+    /// Probability below which a word is unsure.
+    pub unsure_p: f32,
     /// Silence that ends a word and lets the audio be cut.
     pub pause_ms: u32,
     /// A longer window is cut behind committed words.
@@ -28,12 +32,14 @@ pub struct StreamSettings {
 impl Default for StreamSettings {
     fn default() -> Self {
         StreamSettings {
-            frame_threshold_ms: 300,
-            commit_margin_ms: 500,
+            frame_threshold_ms: 100,
+            commit_margin_ms: 400,
+            unsure_margin_ms: 1_200,
+            unsure_p: 0.5,
             pause_ms: 100,
             trim_after_ms: 12_000,
             window_ms: 28_000,
-            encode_ms: 0,
+            encode_ms: 2_000,
             rewind_ms: 2_000,
             max_repeats: 3,
             max_tokens_per_second: 10.0,

@@ -140,14 +140,15 @@ impl Text {
     }
 
     /// The words of a hypothesis after its `n_forced` committed tokens, up to token `n_tokens`. Of
-    /// a word that is committed in part, the rest.
+    /// a word that is committed in part, the rest. With each, the text tokens after the committed
+    /// ones up to its end.
     pub(super) fn rest(
         &self,
         model: &Model,
         hypothesis: &Hypothesis,
         (n_forced, n_tokens): (usize, usize),
         words: Vec<(usize, Word)>,
-    ) -> Vec<Word> {
+    ) -> (Vec<Word>, Vec<usize>) {
         let spoken = |tokens: &[u32]| -> Vec<u32> {
             tokens
                 .iter()
@@ -157,7 +158,7 @@ impl Text {
         };
         let n_first = spoken(&hypothesis.tokens[..n_forced.min(hypothesis.tokens.len())]).len();
         let all = spoken(&hypothesis.tokens[..n_tokens.min(hypothesis.tokens.len())]);
-        let mut rest = Vec::new();
+        let (mut rest, mut ends) = (Vec::new(), Vec::new());
         let mut begin = 0;
         for (end, mut word) in words {
             let is_after = end > n_first && end <= all.len();
@@ -167,8 +168,9 @@ impl Text {
             begin = end;
             if is_after {
                 rest.push(word);
+                ends.push(end - n_first);
             }
         }
-        rest
+        (rest, ends)
     }
 }

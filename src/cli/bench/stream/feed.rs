@@ -24,26 +24,37 @@ pub(super) fn listen(
 ) -> Result<Heard, Failure> {
     let before = machine::cpu_seconds();
     let mut heard = match pace {
-        Pace::Max => simulated(samples, settings, model)?,
+        Pace::Max | Pace::Work => simulated(pace, samples, settings, model)?,
         Pace::Real => real(samples, settings, model)?,
     };
-    let after = machine::cpu_seconds();
-    heard.cpu_s = after.zip(before).map(|(after, before)| after - before);
+    heard.cpu_s = machine::cpu_seconds() - before;
     Ok(heard)
 }
 
 /// On a clock of its own: each window of samples comes at its time or when the work on the one
-/// before is done, whichever is later, and the work takes what it takes.
-fn simulated(samples: &[f32], settings: &Settings, model: &Arc<Model>) -> Result<Heard, Failure> {
+/// before is done, whichever is later, and the work takes what it takes: time, or that of the
+/// processors divided by the threads, which does not count what other programs took of them.
+fn simulated(
+    pace: Pace,
+    samples: &[f32],
+    settings: &Settings,
+    model: &Arc<Model>,
+) -> Result<Heard, Failure> {
     let mut pipeline = Pipeline::new(settings, model, Act::Report)?;
     let mut heard = Heard::default();
     let mut now_s = 0.0_f64;
     let mut spoken = 0;
+    let n_threads = model.exec().n_threads().max(1) as f64;
+    let began = Instant::now();
+    let clock = || match pace {
+        Pace::Work => machine::cpu_seconds() / n_threads,
+        Pace::Max | Pace::Real => began.elapsed().as_secs_f64(),
+    };
     let mut turn = |spoken: usize, work: &mut dyn FnMut(&mut dyn FnMut(Event))| {
         let spoken_s = spoken as f64 / f64::from(SAMPLE_RATE_HZ);
         let free_s = now_s.max(spoken_s);
-        let begun = Instant::now();
-        let since = || free_s + begun.elapsed().as_secs_f64();
+        let begun_s = clock();
+        let since = || free_s + clock() - begun_s;
         work(&mut |event| {
             if matches!(event, Event::Final { .. }) {
                 heard.ends.push(spoken_s);

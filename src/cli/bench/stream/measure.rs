@@ -11,7 +11,7 @@ pub(super) struct Heard {
     /// When the end of each utterance was decided, in the order of the finals.
     pub(super) ends: Vec<f64>,
     /// Seconds of processors.
-    pub(super) cpu_s: Option<f64>,
+    pub(super) cpu_s: f64,
 }
 
 /// What a reader has seen.

@@ -58,6 +58,8 @@ enum Pace {
     Real,
     /// As fast as it goes
     Max,
+    /// The same, but only the processors' time counts: for a machine that is busy otherwise
+    Work,
 }
 
 /// What was measured, over all recordings.
@@ -70,7 +72,7 @@ struct Sums {
     erased: usize,
     shown: usize,
     retracted: usize,
-    cpu_s: Option<f64>,
+    cpu_s: f64,
     speech_s: f64,
     audio_s: f64,
     utterances: usize,
@@ -162,10 +164,7 @@ impl Sums {
         self.erased += reader.erased;
         self.shown += reader.shown;
         self.retracted += reader.retracted;
-        self.cpu_s = heard
-            .cpu_s
-            .map(|s| s + self.cpu_s.unwrap_or(0.0))
-            .or(self.cpu_s);
+        self.cpu_s += heard.cpu_s;
         self.speech_s += reader.speech_s;
         self.audio_s += samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
         self.utterances += reader.utterances;
@@ -204,13 +203,8 @@ impl Sums {
         let churn = self.erased as f64 / self.shown.max(1) as f64;
         report.put("churn", json!(round_to(churn, 1000.0)));
         report.put("retracted", json!(self.retracted));
-        let per_second = |seconds: f64| (seconds > 0.0).then_some(seconds);
-        let cpu = self
-            .cpu_s
-            .and_then(|cpu| Some(cpu / per_second(self.speech_s)?));
-        let cpu_audio = self
-            .cpu_s
-            .and_then(|cpu| Some(cpu / per_second(self.audio_s)?));
+        let per_second = |seconds: f64| (seconds > 0.0).then(|| self.cpu_s / seconds);
+        let (cpu, cpu_audio) = (per_second(self.speech_s), per_second(self.audio_s));
         report.put("cpu_s_per_speech_s", fraction(cpu));
         report.put("cpu_s_per_audio_s", fraction(cpu_audio));
         let known = self.streaming.n_reference > 0;
