@@ -138,6 +138,7 @@ fn stream(mut section: Section, to: &mut StreamConfig) -> Result<(), ConfigError
     section.integer("window_ms", 3_000..=29_000, &mut to.window_ms)?;
     section.integer("encode_ms", 0..=30_000, &mut to.encode_ms)?;
     section.integer("rewind_ms", 100..=30_000, &mut to.rewind_ms)?;
+    section.number("noise_logprob", -100.0..=0.0, &mut to.noise_logprob)?;
     section.integer("max_repeats", 2..=100, &mut to.max_repeats)?;
     section.number(
         "max_tokens_per_second",

@@ -33,6 +33,17 @@ pub(super) struct Hypothesis {
     pub(super) looped: bool,
 }
 
+impl Hypothesis {
+    /// Mean log-probability of the words alone: timestamps and the end are sure even of words that
+    /// are not. 0 for none.
+    pub(super) fn spoken_logprob(&self, eot: u32) -> f32 {
+        let tokens = self.tokens.iter().zip(&self.logprobs);
+        let spoken = tokens.filter(|(token, _)| **token < eot);
+        let (sum, n) = spoken.fold((0.0, 0_usize), |(sum, n), (_, p)| (sum + p, n + 1));
+        sum / n.max(1) as f32
+    }
+}
+
 /// What a text begins from.
 pub(super) struct Start<'a> {
     pub(super) model: &'a Model,

@@ -20,17 +20,16 @@ const N_BINS: usize = 160;
 /// Loud is what lies near the loudest column and well above the quietest tenth: neither digital
 /// silence nor a steady noise is.
 pub(super) fn n_loud(columns: &[f32], n_mels: usize, stretch: Range<usize>) -> usize {
-    let least = threshold(columns, n_mels);
-    let levels = columns.chunks_exact(n_mels).map(level);
-    let of_stretch = levels.take(stretch.end).skip(stretch.start);
+    let levels = || columns.chunks_exact(n_mels).map(level);
+    let least = floor(columns, n_mels).max(background(levels()) + ABOVE_BACKGROUND);
+    let of_stretch = levels().take(stretch.end).skip(stretch.start);
     of_stretch.filter(|level| *level > least).count()
 }
 
-/// The level above which a column of the window is loud.
-pub(super) fn threshold(columns: &[f32], n_mels: usize) -> f32 {
-    let levels = || columns.chunks_exact(n_mels).map(level);
-    let loudest = levels().fold(f32::NEG_INFINITY, f32::max);
-    (loudest - SPEECH_RANGE).max(background(levels()) + ABOVE_BACKGROUND)
+/// The level below which no column of the window is speech, however quiet its background.
+pub(super) fn floor(columns: &[f32], n_mels: usize) -> f32 {
+    let levels = columns.chunks_exact(n_mels).map(level);
+    levels.fold(f32::NEG_INFINITY, f32::max) - SPEECH_RANGE
 }
 
 /// The level that a tenth of the columns does not exceed.

@@ -251,7 +251,7 @@ impl WindowReader {
     }
 
     /// Columns of a stretch of the window that are loud enough to be speech.
-    fn n_loud_columns(&self, stretch: Range<usize>, window: Columns<'_>) -> usize {
+    pub(super) fn n_loud_columns(&self, stretch: Range<usize>, window: Columns<'_>) -> usize {
         let n_mels = self.model.dims().n_mels;
         let n = (window.n * n_mels).min(window.values.len());
         loud::n_loud(&window.values[..n], n_mels, stretch)

@@ -29,7 +29,7 @@ use crate::dsp::MelStream;
 use crate::event::{Seconds, Word};
 use crate::kernels::Exec;
 
-use super::decode::Start;
+use super::decode::{Hypothesis, Start};
 use super::draft::Given;
 use super::encoder::KeepKeys;
 use super::transcribe::MIN_COLUMNS;
@@ -293,6 +293,10 @@ impl Stream {
         let (settings, abort) = (&self.settings, &reader.abort);
         let end = self.stepper.run(&start, decoder, n_frames, settings, abort);
         reader.stats.decode_ms += begun.elapsed().as_secs_f64() * 1e3;
+        let end = match self.is_noise(&self.stepper.text) {
+            true if end != End::Aborted => End::Tripped(Trip::NoSpeech),
+            _ => end,
+        };
         match end {
             End::Complete => (Outcome::Done, After::Nothing),
             End::NearEnd(token) => (Outcome::Done, self.what_begins_with(token)),
@@ -303,6 +307,13 @@ impl Stream {
                 (Outcome::Doubted(trip), After::Unknown)
             }
         }
+    }
+
+    /// Whether a text is about noise; where words are committed, its probability of no speech is 0.
+    fn is_noise(&self, text: &Hypothesis) -> bool {
+        let most = self.reader.options.thresholds.no_speech;
+        let logprob = text.spoken_logprob(self.text.eot);
+        checks::is_noise((text.no_speech_prob, most), logprob, &self.settings)
     }
 
     /// Whether a token begins a word.
@@ -463,8 +474,19 @@ impl Stream {
             };
             let n_forced = given.forced.len();
             let text = self.reader.text(exec, window, given);
+            log::debug!(
+                "rest: {} tokens, no speech {:.2}, log-probability {:.2}, of words {:.2}, \
+                 {} of {} columns loud",
+                text.tokens.len(),
+                text.no_speech_prob,
+                text.avg_logprob,
+                text.spoken_logprob(self.text.eot),
+                self.reader.n_loud_columns(0..window.n, window),
+                window.n
+            );
+            let is_noise = self.is_noise(&text);
             let (hypothesis, mut advance) = self.reader.split(text, window);
-            if let Some(hypothesis) = hypothesis {
+            if let Some(hypothesis) = hypothesis.filter(|_| !is_noise) {
                 let mut n_tokens = self.reader.spans.last().map_or(0, |span| span.tokens.end);
                 if n_tokens < n_forced {
                     // What is committed is not taken up again.

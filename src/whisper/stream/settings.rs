@@ -21,6 +21,9 @@ pub struct StreamSettings {
     pub encode_ms: u32,
     /// Attention that moves back by more than this has lost its way.
     pub rewind_ms: u32,
+    /// With a probability of no speech above `whisper.no_speech`, words less likely than this, in
+    /// nats a token on average, are noise.
+    pub noise_logprob: f32,
     /// The same token, or the same few, so often in a row are a loop.
     pub max_repeats: u32,
     /// No speaker makes more tokens in a second; ten more are always allowed.
@@ -33,14 +36,15 @@ impl Default for StreamSettings {
     fn default() -> Self {
         StreamSettings {
             frame_threshold_ms: 100,
-            commit_margin_ms: 400,
-            unsure_margin_ms: 1_200,
+            commit_margin_ms: 300,
+            unsure_margin_ms: 800,
             unsure_p: 0.5,
             pause_ms: 100,
             trim_after_ms: 12_000,
             window_ms: 28_000,
             encode_ms: 2_000,
             rewind_ms: 2_000,
+            noise_logprob: -0.3,
             max_repeats: 3,
             max_tokens_per_second: 10.0,
             verify: true,

@@ -41,7 +41,7 @@ pub(super) fn cut(
     (columns, n_mels): (&[f32], usize),
     settings: &StreamSettings,
 ) -> Option<Cut> {
-    let quiet = loud::threshold(columns, n_mels);
+    let quiet = loud::floor(columns, n_mels);
     let pause = COLUMNS_PER_SECOND * settings.pause_ms as usize / 1000;
     let in_pause = (1..=words.len()).rev().find_map(|n_words| {
         let word = words[n_words - 1];

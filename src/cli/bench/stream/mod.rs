@@ -128,14 +128,12 @@ fn describe(args: &Args, settings: &Settings, model: &Arc<Model>, report: &mut R
     report.put("model", model.name());
     report.put("compute", model.compute().name());
     report.put("decoding", settings.options.decoding());
-    report.put(
-        "pace",
-        if args.pace == Pace::Real {
-            "real"
-        } else {
-            "max"
-        },
-    );
+    let pace = match args.pace {
+        Pace::Real => "real",
+        Pace::Max => "max",
+        Pace::Work => "work",
+    };
+    report.put("pace", pace);
     report.put("step_ms", json!(settings.step_ms));
     report.put("runs", json!(1));
 }
