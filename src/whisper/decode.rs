@@ -57,13 +57,6 @@ pub(super) struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// Feeds the prompt to an emptied state: the logits after it, and the probability that the
-    /// window holds no speech.
-    pub(super) fn logits<'s>(&self, state: &'s mut DecoderState) -> (&'s mut [f32], f32) {
-        let no_speech_prob = self.feed(state);
-        (self.last_logits(state), no_speech_prob)
-    }
-
     /// Feeds the prompt to an emptied state: the probability that the window holds no speech.
     pub(super) fn feed(&self, state: &mut DecoderState) -> f32 {
         let (model, n_vocab) = (self.model, self.model.dims().n_vocab);
