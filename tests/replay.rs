@@ -126,6 +126,60 @@ fn commands_are_carried_out_only_when_asked() {
     assert!(folder.path().join("mocha.ordered").exists());
 }
 
+/// Recordings one after the other without a pause between them, and what is said in them.
+fn without_pauses() -> (Vec<f32>, String) {
+    let folder = root().join("tests/data/speech");
+    let manifest = fs::read_to_string(folder.join("manifest.tsv")).unwrap();
+    let (mut samples, mut said) = (Vec::new(), String::new());
+    let mut lines = manifest.lines();
+    let head: Vec<&str> = lines.next().unwrap().split('\t').collect();
+    let reference = head.iter().position(|column| *column == "reference");
+    for line in lines.filter(|line| line.starts_with("dictation/dictation_en")) {
+        let row: Vec<&str> = line.split('\t').collect();
+        let clip = hark::audio::decode_file(folder.join(row[0])).unwrap();
+        let is_loud = |x: &f32| x.abs() > 0.02;
+        let begin = clip.iter().position(is_loud).unwrap().saturating_sub(800);
+        let end = (clip.iter().rposition(is_loud).unwrap() + 1600).min(clip.len());
+        samples.extend_from_slice(&clip[begin..end]);
+        said.push_str(row[reference.unwrap()]);
+        said.push(' ');
+    }
+    (samples, said)
+}
+
+/// An utterance much longer than a window of the model, and than the audio that a step keeps: at
+/// the cuts nothing is lost and nothing said twice.
+#[test]
+fn speech_without_end_loses_and_repeats_nothing() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let (once, said) = without_pauses();
+    let samples = [&once[..], &once].concat();
+    assert!(samples.len() > 50 * 16_000);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.wav");
+    hark::audio::write_wav(&path, 16_000, &samples).unwrap();
+    // With steps, and without: then windows are decoded as they fill.
+    for (step_ms, most) in [(500, 0.12), (0, 0.12)] {
+        let config = folder.path().join("config.toml");
+        let text = format!(
+            "[vad]\nmin_silence_ms = 5000\nmax_speech_ms = 600000\ncut_speech_ms = 600000\n\
+             [stream]\nstep_ms = {step_ms}\nspeculate_ms = 0\n"
+        );
+        fs::write(&config, text).unwrap();
+        let ran = hark(&["replay", arg(&path), "--config", arg(&config)]).expect(0);
+        let events = ran.json_lines();
+        let finals: Vec<&Value> = (events.iter())
+            .filter(|event| event["type"] == "final")
+            .collect();
+        assert_eq!(finals.len(), 1, "{}", ran.stdout);
+        let text = finals[0]["text"].as_str().unwrap();
+        let errors = hark::text::WordErrors::between(&format!("{said}{said}"), text);
+        assert!(errors.rate() <= most, "{step_ms} ms: {errors:?}: {text}");
+    }
+}
+
 #[test]
 fn silence_and_noise_give_no_text() {
     if model("tiny.en").is_none() {

@@ -533,6 +533,7 @@ impl Caller {
         }
         if passed >= FINAL_DEADLINE {
             self.shared.abort.whole.store(true, Ordering::Release);
+            self.shared.abort.pause.store(true, Ordering::Release);
             return Some(stopped_at + STOP_DEADLINE);
         }
         self.hurry = None;

@@ -193,7 +193,9 @@ impl Recogniser {
         }
         // Of what is not believed, nothing is shown either.
         utterance.volatile = utterance.commit(step.words, step.volatile, sink);
-        sink(utterance.partial());
+        if step_samples.is_some() {
+            sink(utterance.partial());
+        }
     }
 
     /// Ends the utterance that is open, with what was heard of it.

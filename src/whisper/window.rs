@@ -239,7 +239,7 @@ impl WindowReader {
     }
 
     /// Whether a text is too short for the speech in the window.
-    fn is_sparse(&self, text: &Hypothesis, window: Columns<'_>) -> bool {
+    pub(super) fn is_sparse(&self, text: &Hypothesis, window: Columns<'_>) -> bool {
         let n_loud = self.n_loud_columns(0..window.n, window);
         n_loud >= MIN_SPARSE_COLUMNS && self.n_spoken(text) * MAX_COLUMNS_PER_TOKEN < n_loud
     }

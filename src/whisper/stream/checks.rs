@@ -25,6 +25,8 @@ pub enum Trip {
     Backwards,
     /// There is probably no speech.
     NoSpeech,
+    /// The first words of an utterance are improbable ones.
+    Unlikely,
 }
 
 /// Whether words are noise: `no_speech` is the probability of no speech with the greatest at which

@@ -293,8 +293,16 @@ impl Stream {
         let (settings, abort) = (&self.settings, &reader.abort);
         let end = self.stepper.run(&start, decoder, n_frames, settings, abort);
         reader.stats.decode_ms += begun.elapsed().as_secs_f64() * 1e3;
-        let end = match self.is_noise(&self.stepper.text) {
-            true if end != End::Aborted => End::Tripped(Trip::NoSpeech),
+        let text = &self.stepper.text;
+        let begins = self.text.n_committed == 0;
+        let logprob = text.spoken_logprob(self.text.eot);
+        let end = match end {
+            End::Aborted => end,
+            _ if self.is_noise(text) => End::Tripped(Trip::NoSpeech),
+            // What the final will think of it is another matter; nothing is committed yet.
+            _ if begins && logprob < self.reader.options.thresholds.logprob => {
+                End::Tripped(Trip::Unlikely)
+            }
             _ => end,
         };
         match end {
@@ -484,7 +492,11 @@ impl Stream {
                 self.reader.n_loud_columns(0..window.n, window),
                 window.n
             );
-            let is_noise = self.is_noise(&text);
+            // Few words for much sound, and improbable ones.
+            let doubted =
+                text.spoken_logprob(self.text.eot) < self.reader.options.thresholds.logprob;
+            let is_vague = n_forced == 0 && doubted && self.reader.is_sparse(&text, window);
+            let is_noise = is_vague || self.is_noise(&text);
             let (hypothesis, mut advance) = self.reader.split(text, window);
             if let Some(hypothesis) = hypothesis.filter(|_| !is_noise) {
                 let mut n_tokens = self.reader.spans.last().map_or(0, |span| span.tokens.end);
