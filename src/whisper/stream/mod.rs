@@ -307,7 +307,7 @@ impl Stream {
         };
         match end {
             End::Complete => (Outcome::Done, After::Nothing),
-            End::NearEnd(token) => (Outcome::Done, self.what_begins_with(token)),
+            End::Caught(token) => (Outcome::Done, self.what_begins_with(token)),
             End::Aborted => (Outcome::Aborted, After::Unknown),
             End::Tripped(trip) => {
                 log::debug!("a step is not believed: {trip:?}");

@@ -25,8 +25,8 @@ const OVERLAP_FRAMES: usize = 10;
 pub(super) enum End {
     /// The model has said all it hears.
     Complete,
-    /// What follows, this token, is about the end of the audio.
-    NearEnd(u32),
+    /// It has caught up with the audio: what follows, this token, is about its end.
+    Caught(u32),
     /// What it says is not to be believed.
     Tripped(Trip),
     /// It was told to stop.
@@ -205,7 +205,7 @@ impl<'a> Follower<'a> {
     fn judge(&mut self, attend: &mut Attend, spoken: &[u32]) -> Option<End> {
         let frame = attend.last_frame();
         if frame + frames_of(self.settings.frame_threshold_ms) >= self.n_frames {
-            return Some(End::NearEnd(spoken.last().copied().unwrap_or(0)));
+            return Some(End::Caught(spoken.last().copied().unwrap_or(0)));
         }
         let trip = if checks::backwards(spoken.len(), self.reached, frame, self.settings) {
             Trip::Backwards

@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn without_a_pause_the_last_word_stays() {
-        let columns = talk(&[900..1000]);
+        let columns = talk(&[880..890, 900..1000]);
         let words = [word(1, 1.0, 2.0), word(2, 2.0, 3.0)];
         let found = cut(&words, (&columns, N_MELS), &StreamSettings::default());
         assert_eq!(

@@ -15,6 +15,9 @@ use crate::pipeline::{Abort, Act, Pipeline, Settings, Stages};
 use crate::vad::WINDOW_SAMPLES;
 use crate::whisper::Model;
 
+/// Work that reports events as it goes.
+type Work<'a> = dyn FnMut(&mut dyn FnMut(Event)) + 'a;
+
 /// Plays `samples` at the pace.
 pub(super) fn listen(
     pace: Pace,
@@ -50,7 +53,7 @@ fn simulated(
         Pace::Work => machine::cpu_seconds() / n_threads,
         Pace::Max | Pace::Real => began.elapsed().as_secs_f64(),
     };
-    let mut turn = |spoken: usize, work: &mut dyn FnMut(&mut dyn FnMut(Event))| {
+    let mut turn = |spoken: usize, work: &mut Work<'_>| {
         let spoken_s = spoken as f64 / f64::from(SAMPLE_RATE_HZ);
         let free_s = now_s.max(spoken_s);
         let begun_s = clock();

@@ -166,14 +166,15 @@ impl Sums {
         self.speech_s += reader.speech_s;
         self.audio_s += samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
         self.utterances += reader.utterances;
-        self.apart = self.apart + WordErrors::between(&whole, &streaming);
+        self.apart += WordErrors::between(&whole, &streaming);
         let mut object = Map::new();
         if let Some(reference) = reference {
             let (a, b) = (
                 WordErrors::between(reference, &streaming),
                 WordErrors::between(reference, &whole),
             );
-            (self.streaming, self.offline) = (self.streaming + a, self.offline + b);
+            self.streaming += a;
+            self.offline += b;
             object.insert("errors_streaming".to_owned(), json!(a.total()));
             object.insert("errors_offline".to_owned(), json!(b.total()));
         }
