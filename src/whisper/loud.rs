@@ -7,6 +7,8 @@ use std::ops::Range;
 const SPEECH_RANGE: f32 = 2.0;
 /// Powers of ten that speech stands out of the background.
 const ABOVE_BACKGROUND: f32 = 1.0;
+/// Speech spans at least so many powers of ten, from its pauses to its peaks.
+const MASKED_RANGE: f32 = 1.5;
 /// The background is what this part of the columns does not exceed: speakers pause between words.
 const BACKGROUND_SHARE: f32 = 0.1;
 
@@ -30,6 +32,14 @@ pub(super) fn n_loud(columns: &[f32], n_mels: usize, stretch: Range<usize>) -> u
 pub(super) fn floor(columns: &[f32], n_mels: usize) -> f32 {
     let levels = columns.chunks_exact(n_mels).map(level);
     levels.fold(f32::NEG_INFINITY, f32::max) - SPEECH_RANGE
+}
+
+/// Whether a steady noise hides what is loud: the quietest tenth of the columns is hardly below the
+/// loudest one.
+pub(super) fn is_masked(columns: &[f32], n_mels: usize) -> bool {
+    let levels = || columns.chunks_exact(n_mels).map(level);
+    let loudest = levels().fold(f32::NEG_INFINITY, f32::max);
+    loudest - background(levels()) < MASKED_RANGE
 }
 
 /// The level that a tenth of the columns does not exceed.
@@ -72,6 +82,14 @@ mod tests {
         assert_eq!(n_loud(&columns([-10.0; 300]), N_MELS, 0..300), 0);
         let hiss = (0..300).map(|i| -3.0 + 0.05 * (i % 7) as f32);
         assert_eq!(n_loud(&columns(hiss), N_MELS, 0..300), 0);
+    }
+
+    #[test]
+    fn steady_noise_masks_and_pauses_do_not() {
+        let hum = (0..300).map(|i| 0.5 + if i % 10 < 7 { 0.4 } else { 0.0 });
+        assert!(is_masked(&columns(hum), N_MELS));
+        let talk = (0..300).map(|i| if i % 10 < 7 { 1.0 } else { -2.0 });
+        assert!(!is_masked(&columns(talk), N_MELS));
     }
 
     #[test]

@@ -238,9 +238,15 @@ impl WindowReader {
         window.values[..n].iter().all(|x| *x < MUTE_COLUMN)
     }
 
-    /// Whether a text is too short for the speech in the window.
+    /// Whether a text is too short for the speech in the window; where noise hides the speech, for
+    /// the window.
     pub(super) fn is_sparse(&self, text: &Hypothesis, window: Columns<'_>) -> bool {
-        let n_loud = self.n_loud_columns(0..window.n, window);
+        let n_mels = self.model.dims().n_mels;
+        let n_values = (window.n * n_mels).min(window.values.len());
+        let n_loud = match loud::is_masked(&window.values[..n_values], n_mels) {
+            true => window.n,
+            false => self.n_loud_columns(0..window.n, window),
+        };
         n_loud >= MIN_SPARSE_COLUMNS && self.n_spoken(text) * MAX_COLUMNS_PER_TOKEN < n_loud
     }
 
