@@ -590,8 +590,8 @@ fn every_kernel_is_measured_beside_the_limits() {
     for key in ["limit_f32_gmacs", "limit_int8_gmacs", "limit_read_gbs"] {
         assert!(object[key].as_f64().unwrap() > 0.0, "{key}");
     }
-    // Eight layers with four numbers of rows, and the logits, in two kinds of arithmetic.
-    assert_eq!(object["matmul"].as_array().unwrap().len(), 2 * (8 * 4 + 1));
+    // Eight layers with four numbers of rows, and the logits, in three kinds of arithmetic.
+    assert_eq!(object["matmul"].as_array().unwrap().len(), 3 * (8 * 4 + 1));
     for name in ["matmul", "attention"] {
         for row in object[name].as_array().unwrap() {
             assert!(row["gmacs"].as_f64().unwrap() > 0.0, "{row}");

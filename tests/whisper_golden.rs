@@ -203,10 +203,10 @@ fn text_of_tiny_en_in_blocks() {
         let text: String = segments.iter().map(|s| s.text.as_str()).collect();
         let errors = WordErrors::between(&case.golden.text, &text);
         println!("{}:{text}", format.name());
-        // A word written as two are two errors.
+        // A word written as two are two errors, and one that hangs in the balance may tip.
         let most = match format {
             BlockFormat::Q4_0 | BlockFormat::Q4_1 => 4,
-            BlockFormat::Q5_0 | BlockFormat::Q5_1 | BlockFormat::Q8_0 => 2,
+            BlockFormat::Q5_0 | BlockFormat::Q5_1 | BlockFormat::Q8_0 => 3,
         };
         assert!(errors.total() <= most, "{}: {text}", format.name());
     }
