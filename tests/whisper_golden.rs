@@ -201,14 +201,17 @@ fn text_of_tiny_en_in_blocks() {
         let mut transcriber = Transcriber::new(case.model.clone(), Options::default()).unwrap();
         let segments = transcriber.utterance(&case.samples);
         let text: String = segments.iter().map(|s| s.text.as_str()).collect();
-        let errors = WordErrors::between(&case.golden.text, &text);
         println!("{}:{text}", format.name());
-        // A word written as two are two errors, and one that hangs in the balance may tip.
+        // A word that hangs in the balance may tip; whether one is written as two does not count.
+        let letters =
+            |text: &str| -> String { text.chars().filter(|c| !c.is_whitespace()).collect() };
+        let apart = strsim::levenshtein(&letters(&case.golden.text), &letters(&text));
         let most = match format {
-            BlockFormat::Q4_0 | BlockFormat::Q4_1 => 4,
-            BlockFormat::Q5_0 | BlockFormat::Q5_1 | BlockFormat::Q8_0 => 3,
+            BlockFormat::Q4_0 | BlockFormat::Q4_1 => 3,
+            BlockFormat::Q5_0 | BlockFormat::Q5_1 => 1,
+            BlockFormat::Q8_0 => 0,
         };
-        assert!(errors.total() <= most, "{}: {text}", format.name());
+        assert!(apart <= most, "{}: {text}", format.name());
     }
 }
 

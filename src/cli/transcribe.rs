@@ -164,6 +164,33 @@ fn make_folder(path: &Path) -> Result<(), Failure> {
     })
 }
 
+/// Calls `work` with the number, name and place of every source, until something else than a source
+/// fails or the work is interrupted. A source that cannot be read is reported, and the others go on.
+pub(super) fn one_by_one(
+    sources: &[(String, SourceSpec)],
+    stop: &Stop,
+    mut work: impl FnMut(usize, &str, &SourceSpec) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut outcome = Ok(());
+    for (index, (name, spec)) in sources.iter().enumerate() {
+        match work(index, name, spec) {
+            Ok(()) => {}
+            // A failure that is not the file's own would come again with the next.
+            Err(failure) if sources.len() == 1 || failure.kind() != Some(Kind::Input) => {
+                return Err(failure);
+            }
+            Err(failure) => {
+                failure.print();
+                outcome = Err(Failure::reported(Kind::Input));
+            }
+        }
+        if stop.is_requested() {
+            return Err(Failure::interrupted());
+        }
+    }
+    outcome
+}
+
 /// Work on one file after the other.
 struct Job {
     model: Arc<Model>,
@@ -174,24 +201,10 @@ struct Job {
 
 impl Job {
     fn files(&mut self, sources: &[(String, SourceSpec)]) -> Result<(), Failure> {
-        let mut outcome = Ok(());
-        for (index, (name, spec)) in sources.iter().enumerate() {
-            match self.file(index, name, spec) {
-                Ok(()) => {}
-                // A failure that is not the file's own would come again with the next.
-                Err(failure) if sources.len() == 1 || failure.kind() != Some(Kind::Input) => {
-                    return Err(failure);
-                }
-                Err(failure) => {
-                    failure.print();
-                    outcome = Err(Failure::reported(Kind::Input));
-                }
-            }
-            if self.stop.is_requested() {
-                return Err(Failure::interrupted());
-            }
-        }
-        outcome
+        let stop = self.stop.clone();
+        one_by_one(sources, &stop, |index, name, spec| {
+            self.file(index, name, spec)
+        })
     }
 
     fn file(&mut self, index: usize, name: &str, spec: &SourceSpec) -> Result<(), Failure> {

@@ -1,13 +1,11 @@
 //! `hark transcribe --live`: recordings to events, through the stages of live captions.
 
-use std::path::PathBuf;
-
 use super::live::{Feed, Work};
 use super::output::report::Format;
 use super::output::{Out, json};
 use super::setup::Setup;
 use super::signals::{self, OnSignal};
-use super::transcribe::Args;
+use super::transcribe::{Args, one_by_one};
 use super::{Failure, Globals};
 use crate::audio::SourceSpec;
 use crate::daemon::Flow;
@@ -40,12 +38,10 @@ pub(super) fn run(
     let model = setup.model()?;
     let stop = signals.begin();
     let mut out = Out::stdout();
-    let mut outcome = Ok(());
-    for (name, spec) in sources {
-        let name = PathBuf::from(name).display().to_string();
+    one_by_one(sources, stop, |_, name, spec| {
         let mut written = Ok(());
         let mut sink = |event: Event| {
-            written = out.line(&json::event_of(&name, &event));
+            written = out.line(&json::event_of(name, &event));
             match written.is_ok() {
                 true => Flow::Go,
                 false => Flow::Stop,
@@ -63,20 +59,6 @@ pub(super) fn run(
             work.run(&mut sink)
         });
         written?;
-        match worked {
-            Ok(()) => {}
-            // A failure that is not the file's own would come again with the next.
-            Err(failure) if sources.len() == 1 || failure.kind() != Some(Kind::Input) => {
-                return Err(failure);
-            }
-            Err(failure) => {
-                failure.print();
-                outcome = Err(Failure::reported(Kind::Input));
-            }
-        }
-        if stop.is_requested() {
-            return Err(Failure::interrupted());
-        }
-    }
-    outcome
+        worked
+    })
 }

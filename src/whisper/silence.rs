@@ -25,8 +25,8 @@ use super::encoder::{Encoder, Stage};
 /// with a maximum of 1.
 const LEVEL: f32 = -0.75;
 
-/// Silent keys that a head attends to behind a window. With 256 of 1,500 the word error rate is
-/// that of all of them (see `benches/`).
+/// Silent keys that a head attends to behind a window. With 256 of 1,500 fewer words are wrong than
+/// with all or with 64 (`benches/2026-11-25-silence.md`).
 pub(super) const TAIL_KEYS: usize = 256;
 
 /// Every so many-th frame of the silence is asked what it attends to.
