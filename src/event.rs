@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
+use crate::whisper::Readings;
+
 /// Seconds of audio; written with millisecond precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Seconds(pub f64);
@@ -155,6 +157,9 @@ pub enum Event {
         words: Vec<Word>,
         /// What is to be said about it: `low_confidence`.
         flags: Vec<String>,
+        /// Which commands are in its audio; for the control stage, and not written.
+        #[serde(skip)]
+        readings: Option<Readings>,
     },
     /// A command was understood.
     Command {

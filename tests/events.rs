@@ -54,6 +54,7 @@ fn events() -> Vec<Event> {
             text: "Turn on the \"kitchen\" lights.".to_owned(),
             words,
             flags: vec!["low_confidence".to_owned()],
+            readings: None,
         },
         Event::Command {
             id: 3,

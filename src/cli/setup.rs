@@ -169,6 +169,14 @@ impl Setup {
         }
     }
 
+    /// As [`Setup::settings`], for captions alone: no commands, and speakers have time to think.
+    pub(crate) fn caption_settings(&self, language: Option<&str>) -> Settings {
+        let mut settings = self.settings(language);
+        settings.commands = None;
+        settings.segmenter.endpoint.min_silence_ms = self.config.stream.min_silence_ms;
+        settings
+    }
+
     fn commands(&self) -> Option<Commands> {
         let config = &self.config.commands;
         if config.spec.commands.is_empty() {

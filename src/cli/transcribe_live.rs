@@ -27,8 +27,7 @@ pub(super) fn run(
     }
     let signals = OnSignal::watch(signals::INTERRUPTED)?;
     let setup = Setup::load(globals)?;
-    let mut settings = setup.settings(args.language.as_deref());
-    settings.commands = None;
+    let mut settings = setup.caption_settings(args.language.as_deref());
     if args.translate {
         settings.options.task = Task::Translate;
     }

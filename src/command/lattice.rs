@@ -123,12 +123,16 @@ fn differs_by_ending(a: &str, b: &str) -> bool {
     matches!(long.strip_prefix(short), Some("s" | "es" | "d" | "ed"))
 }
 
+/// Whether what follows the word must not be carried out.
+pub(super) fn turns_round(word: &str) -> bool {
+    matches!(word, "not" | "never" | "no" | "without" | "stop" | "cancel")
+}
+
 /// Cost of a word said around a command without belonging to it; nothing when it may never be
 /// ignored.
 fn intrusion_cost(word: &str) -> Option<f32> {
     match word {
-        // What these turn around must not be carried out.
-        "not" | "never" | "no" | "without" | "stop" | "cancel" => None,
+        _ if turns_round(word) => None,
         // "A hundred and one" is not a hundred.
         _ if is_number_word(word) => None,
         POSSESSIVE => Some(0.1),

@@ -12,6 +12,7 @@ use super::graph::Grammar;
 use super::lattice::{Lattice, Speller, Tolerance};
 use super::search::{Meaning, Search};
 use super::words;
+use crate::whisper::Readings;
 
 /// Longest text, in words, that can be a command.
 const MAX_WORDS: usize = 60;
@@ -26,6 +27,11 @@ pub struct MatchOptions {
     pub threshold: f32,
     /// Least distance to the next different meaning, in nats.
     pub margin: f32,
+    /// Lowest score of a command in the audio, in nats for each token by which it is less likely
+    /// than the free transcription.
+    pub heard_threshold: f32,
+    /// Least distance to the next different command in the audio, in nats.
+    pub heard_margin: f32,
 }
 
 impl Default for MatchOptions {
@@ -33,6 +39,8 @@ impl Default for MatchOptions {
         MatchOptions {
             threshold: -0.25,
             margin: 1.0,
+            heard_threshold: -0.8,
+            heard_margin: 0.7,
         }
     }
 }
@@ -110,8 +118,20 @@ impl Matcher {
         &self.grammar
     }
 
+    /// When a match is good enough.
+    pub(super) fn options(&self) -> MatchOptions {
+        self.options
+    }
+
     /// Understands `text`, or says why not.
     pub fn match_text(&self, text: &str) -> Match {
+        self.understand(text, None)
+    }
+
+    /// Understands an utterance by its transcription `text` and by what was heard of the commands
+    /// in its audio, or says why not. A text that is a command word for word needs no more; else
+    /// the audio decides, and at last a text that is nearly a command.
+    pub fn understand(&self, text: &str, readings: Option<&Readings>) -> Match {
         let words = words::normalise(text);
         if words.is_empty() || words.len() > MAX_WORDS {
             return Match::Rejected {
@@ -124,7 +144,28 @@ impl Matcher {
         if let Some(decision) = self.decide_exact(&exact) {
             return decision;
         }
-        self.decide_near(&self.meanings(&words, Tolerance::Near), words.len())
+        let heard = readings.and_then(|readings| self.match_heard(readings, &words));
+        match heard {
+            Some(accepted @ Match::Accepted { .. }) => accepted,
+            heard => {
+                let near = self.meanings(&words, Tolerance::Near);
+                match (heard, self.decide_near(&near, words.len())) {
+                    (Some(heard), Match::Rejected { best: None, .. }) => heard,
+                    (_, near) => near,
+                }
+            }
+        }
+    }
+
+    /// The command and slots of a sentence of the grammar, in which small words may be missing.
+    pub(super) fn meaning_of(&self, text: &str) -> Option<(usize, BTreeMap<String, String>)> {
+        let words = words::normalise(text);
+        let tolerances = [Tolerance::Exact, Tolerance::Near];
+        let meaning = tolerances.iter().find_map(|tolerance| {
+            let meanings = self.meanings(&words, *tolerance);
+            meanings.into_iter().next()
+        })?;
+        Some((meaning.command, meaning.slots))
     }
 
     /// All meanings within reach, best first.
@@ -199,10 +240,20 @@ impl Matcher {
     }
 
     fn accepted(&self, best: &Meaning, score: f32, margin: Option<f32>) -> Match {
+        self.accept(best.command, best.slots.clone(), score, margin)
+    }
+
+    pub(super) fn accept(
+        &self,
+        command: usize,
+        slots: BTreeMap<String, String>,
+        score: f32,
+        margin: Option<f32>,
+    ) -> Match {
         Match::Accepted {
-            command: best.command,
-            name: self.grammar.commands[best.command].name.clone(),
-            slots: best.slots.clone(),
+            command,
+            name: self.grammar.commands[command].name.clone(),
+            slots,
             score,
             margin,
         }

@@ -13,6 +13,7 @@ pub mod action;
 pub mod advice;
 mod compile;
 pub mod graph;
+mod heard;
 mod lattice;
 pub mod matcher;
 pub mod mistake;
@@ -21,6 +22,7 @@ mod process;
 mod search;
 pub mod spec;
 mod spelling;
+pub(crate) mod spoken;
 pub mod template;
 pub mod words;
 

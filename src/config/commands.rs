@@ -58,6 +58,12 @@ pub(super) fn read(root: &mut Section, to: &mut CommandsConfig) -> Result<(), Co
         .map_err(|error| expecting(error, ONE_BRACKET))?;
     section.number("threshold", -10.0..=0.0, &mut to.matching.threshold)?;
     section.number("margin", 0.0..=100.0, &mut to.matching.margin)?;
+    section.number(
+        "heard_threshold",
+        -10.0..=0.0,
+        &mut to.matching.heard_threshold,
+    )?;
+    section.number("heard_margin", 0.0..=100.0, &mut to.matching.heard_margin)?;
     section.integer("max_running", 1..=64, &mut to.running.max_running)?;
     section.integer("max_waiting", 1..=1_000, &mut to.running.max_waiting)?;
     let include = section.take("include");

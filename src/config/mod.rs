@@ -222,6 +222,8 @@ impl Default for WhisperConfig {
 pub struct StreamConfig {
     /// Speech between two partial captions; 0 for none.
     pub step_ms: u32,
+    /// Silence that ends a caption, where no command waits for it.
+    pub min_silence_ms: u32,
     /// Silence after which the final is worked out in advance; 0 for never.
     pub speculate_ms: u32,
     /// Name or path of a smaller model for when the machine cannot keep up; empty for none.
@@ -234,6 +236,7 @@ impl Default for StreamConfig {
     fn default() -> Self {
         StreamConfig {
             step_ms: 500,
+            min_silence_ms: 1_500,
             speculate_ms: 200,
             fallback_model: String::new(),
             settings: StreamSettings::default(),

@@ -126,6 +126,7 @@ fn stream(mut section: Section, to: &mut StreamConfig) -> Result<(), ConfigError
         }
         to.step_ms = u32::try_from(value).unwrap_or_default();
     }
+    section.integer("min_silence_ms", 50..=10_000, &mut to.min_silence_ms)?;
     section.integer("speculate_ms", 0..=5_000, &mut to.speculate_ms)?;
     section.text("fallback_model", &mut to.fallback_model)?;
     let to = &mut to.settings;
@@ -133,6 +134,7 @@ fn stream(mut section: Section, to: &mut StreamConfig) -> Result<(), ConfigError
     section.integer("commit_margin_ms", 0..=10_000, &mut to.commit_margin_ms)?;
     section.integer("unsure_margin_ms", 0..=10_000, &mut to.unsure_margin_ms)?;
     section.number("unsure_p", 0.0..=1.0, &mut to.unsure_p)?;
+    section.number("sure_p", 0.0..=2.0, &mut to.sure_p)?;
     section.integer("pause_ms", 10..=2_000, &mut to.pause_ms)?;
     section.integer("trim_after_ms", 2_000..=28_000, &mut to.trim_after_ms)?;
     section.integer("window_ms", 3_000..=29_000, &mut to.window_ms)?;

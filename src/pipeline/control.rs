@@ -93,6 +93,7 @@ impl Control {
             t1,
             text,
             flags,
+            readings,
             ..
         } = event
         else {
@@ -106,7 +107,7 @@ impl Control {
             let event = rejected(*id, *t1, (None, None), INTERRUPTED);
             return Some(Decision { event, job: None });
         }
-        Some(match commands.matcher.match_text(text) {
+        Some(match commands.matcher.understand(text, readings.as_ref()) {
             Match::Accepted {
                 command,
                 name,

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::recogniser::{Ear, Purpose};
+use crate::command::Grammar;
+use crate::command::spoken::{SpokenGuide, Vocabulary};
+use crate::event::Word;
 use crate::whisper::stream::{Conclusion, Step, Stream, StreamSettings};
-use crate::whisper::{Model, Options, WhisperError};
+use crate::whisper::{Model, Options, Readings, WhisperError};
 
 /// Requests to cut work short; clones are the same requests.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +40,15 @@ impl WhisperEar {
             abort,
         })
     }
+
+    /// Weighs the sentences of `grammar` in every utterance.
+    pub(crate) fn listen_for(&mut self, model: &Model, grammar: &Arc<Grammar>) {
+        let tokenizer = model.tokenizer();
+        let n_words = tokenizer.special().eot;
+        let vocabulary = Vocabulary::new(n_words, |token| tokenizer.token_bytes(token));
+        let guide = SpokenGuide::new(grammar.clone(), vocabulary);
+        self.stream.set_guide(Box::new(guide));
+    }
 }
 
 impl Ear for WhisperEar {
@@ -54,6 +66,18 @@ impl Ear for WhisperEar {
 
     fn step(&mut self) -> Step {
         self.stream.step(&self.abort.partial)
+    }
+
+    fn wait(&mut self, rest: &[Word]) -> usize {
+        self.stream.wait(rest)
+    }
+
+    fn weigh(&mut self, text: &str, purpose: Purpose) -> Option<Readings> {
+        let abort = match purpose {
+            Purpose::Pause => &self.abort.pause,
+            Purpose::Final => &self.abort.whole,
+        };
+        self.stream.weigh(text, abort)
     }
 
     fn conclude(&mut self, purpose: Purpose) -> Conclusion {

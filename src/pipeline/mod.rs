@@ -65,7 +65,10 @@ impl Stages {
     ) -> Result<Self, WhisperError> {
         let ear = |model: &Arc<Model>| -> Result<Box<dyn Ear>, WhisperError> {
             let (options, stream) = (settings.options.clone(), settings.stream.clone());
-            let ear = ear::WhisperEar::new(model, options, stream, abort.clone())?;
+            let mut ear = ear::WhisperEar::new(model, options, stream, abort.clone())?;
+            if let Some(commands) = &settings.commands {
+                ear.listen_for(model, commands.matcher.grammar());
+            }
             Ok(Box::new(ear))
         };
         let rate = SAMPLE_RATE_HZ as usize;

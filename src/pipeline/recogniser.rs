@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use super::front::{Ending, Speech};
 use crate::event::{Event, Relief, Seconds, Word};
+use crate::whisper::Readings;
 use crate::whisper::stream::{Conclusion, Outcome, Step};
 
 /// Flag of a final whose utterance broke off.
@@ -42,6 +43,13 @@ pub(crate) trait Ear: Send {
     /// All words after those for good, as if the utterance ended here. In a pause some of them may
     /// become words for good.
     fn conclude(&mut self, purpose: Purpose) -> Conclusion;
+
+    /// The pause lasts, with more silence heard: how many words of `rest`, which was concluded at
+    /// its beginning, are now for good.
+    fn wait(&mut self, rest: &[Word]) -> usize;
+
+    /// Which of the configured commands are in the audio that was just concluded as `text`.
+    fn weigh(&mut self, text: &str, purpose: Purpose) -> Option<Readings>;
 }
 
 /// When partials are due.
@@ -85,7 +93,13 @@ enum Pause {
     /// They speak.
     No,
     /// They pause, and this is the rest of what they said, unless it was given up.
-    Yes(Option<Conclusion>),
+    Yes(Option<Rest>),
+}
+
+/// What is left of an utterance beside its committed words.
+struct Rest {
+    conclusion: Conclusion,
+    readings: Option<Readings>,
 }
 
 impl Recogniser {
@@ -160,6 +174,7 @@ impl Recogniser {
                     self.ear.hear(&samples[..*n_valid]);
                     utterance.n_samples += n_valid;
                 }
+                self.wait(sink);
             }
             Speech::Pause => self.pause(sink),
             Speech::Resume => self.resume(),
@@ -193,6 +208,10 @@ impl Recogniser {
         }
         // Of what is not believed, nothing is shown either.
         utterance.volatile = utterance.commit(step.words, step.volatile, sink);
+        // What was worked out in a pause may hold what is committed now.
+        if matches!(utterance.pause, Pause::Yes(_)) {
+            utterance.pause = Pause::Yes(None);
+        }
         if step_samples.is_some() {
             sink(utterance.partial());
         }
@@ -250,7 +269,31 @@ impl Recogniser {
             utterance.volatile = utterance.shifted(rest.words.clone());
             sink(utterance.partial());
         }
-        utterance.pause = Pause::Yes(Some(rest));
+        let text = text_of(&utterance.committed) + &text_of(&rest.words);
+        utterance.pause = Pause::Yes(Some(Rest {
+            readings: self.ear.weigh(&text, Purpose::Pause),
+            conclusion: rest,
+        }));
+    }
+
+    /// The pause lasts: what it settles is committed.
+    fn wait(&mut self, sink: &mut dyn FnMut(Event)) {
+        let Some(utterance) = &mut self.utterance else {
+            return;
+        };
+        let mut pause = std::mem::replace(&mut utterance.pause, Pause::No);
+        if let Pause::Yes(Some(Rest {
+            conclusion: rest, ..
+        })) = &mut pause
+            && !rest.doubtful
+            && !rest.words.is_empty()
+        {
+            let n = self.ear.wait(&rest.words).min(rest.words.len());
+            let settled: Vec<Word> = rest.words.drain(..n).collect();
+            utterance.volatile.drain(..n.min(utterance.volatile.len()));
+            utterance.commit(settled, Vec::new(), sink);
+        }
+        utterance.pause = pause;
     }
 
     /// The speaker goes on.
@@ -272,9 +315,9 @@ impl Recogniser {
         let Some(mut utterance) = self.utterance.take() else {
             return;
         };
-        let rest = match std::mem::replace(&mut utterance.pause, Pause::No) {
-            Pause::Yes(Some(rest)) => rest,
-            Pause::Yes(None) | Pause::No => self.ear.conclude(Purpose::Final),
+        let (rest, known) = match std::mem::replace(&mut utterance.pause, Pause::No) {
+            Pause::Yes(Some(rest)) => (rest.conclusion, rest.readings),
+            Pause::Yes(None) | Pause::No => (self.ear.conclude(Purpose::Final), None),
         };
         let shown = std::mem::take(&mut utterance.volatile);
         // Cut short, it must not say less than what was shown already.
@@ -295,13 +338,22 @@ impl Recogniser {
         if ending == Ending::Interrupted {
             flags.push(INTERRUPTED.to_owned());
         }
+        let text = text_of(&utterance.committed).trim().to_owned();
+        // What was weighed in the pause stands; a text that was cut short is not worth it.
+        let readings = match (known, ending, rest.aborted) {
+            (None, Ending::Complete, false) if !text.is_empty() => {
+                self.ear.weigh(&text, Purpose::Final)
+            }
+            (known, ..) => known,
+        };
         sink(Event::Final {
             id: utterance.id,
             t0: Seconds::of_sample(utterance.start_sample),
             t1: Seconds::of_sample(end_sample),
-            text: text_of(&utterance.committed).trim().to_owned(),
+            text,
             words: utterance.committed,
             flags,
+            readings,
         });
     }
 }

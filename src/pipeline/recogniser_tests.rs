@@ -15,6 +15,7 @@ struct Script {
     doubts_steps: bool,
     aborts: Option<Purpose>,
     doubts: Option<Purpose>,
+    settles_in_pauses: bool,
     n_samples: usize,
     n_committed: usize,
     calls: Arc<Mutex<Vec<Call>>>,
@@ -94,6 +95,16 @@ impl Ear for Script {
             doubtful: self.doubts == Some(purpose),
             aborted,
         }
+    }
+
+    fn weigh(&mut self, _text: &str, _purpose: Purpose) -> Option<Readings> {
+        None
+    }
+
+    fn wait(&mut self, rest: &[Word]) -> usize {
+        let n = usize::from(self.settles_in_pauses).min(rest.len());
+        self.n_committed += n;
+        n
     }
 }
 
@@ -317,6 +328,24 @@ fn speech_after_a_pause_has_the_rest_worked_out_anew() {
     let (calls, events) = with_pause(aborts, &[Speech::Pause, END]);
     assert_eq!(*calls.last().unwrap(), Call::Conclude(Purpose::Final));
     assert!(last(&events).1.is_empty());
+}
+
+#[test]
+fn words_are_committed_while_a_pause_lasts() {
+    let ear = Script {
+        settles_in_pauses: true,
+        ..script()
+    };
+    let pause = [Speech::Pause, window(), window(), window()];
+    let (_, events) = with_pause(ear.clone(), &pause);
+    assert_eq!(committed(&events), " turn on the kitchen lights.");
+    // Whether it was the end or not, nothing is said twice.
+    for rest in [vec![END], vec![Speech::Resume, window(), END]] {
+        let after = [&pause[..], &rest].concat();
+        let (_, events) = with_pause(ear.clone(), &after);
+        assert_eq!(committed(&events), " turn on the kitchen lights.");
+        assert_eq!(last(&events).0, "turn on the kitchen lights.");
+    }
 }
 
 #[test]

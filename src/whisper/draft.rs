@@ -12,7 +12,7 @@ use super::rules::Rules;
 
 /// Tokens of a draft that are looked at together: of a long one that is wrong early, the rest
 /// costs nothing.
-const ROWS_AT_A_TIME: usize = 8;
+pub(super) const ROWS_AT_A_TIME: usize = 8;
 
 /// What is known of a text before it is decoded.
 #[derive(Clone, Copy, Default)]

@@ -7,8 +7,11 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use super::{Failure, Globals};
 
+mod commands;
 mod kernels;
+mod live;
 mod machine;
+mod manifest;
 mod report;
 mod stream;
 mod whisper;
@@ -18,7 +21,8 @@ Examples:
   hark bench whisper
   hark bench whisper speech.flac --model base --runs 5 --json
   hark bench kernels --threads 1
-  hark bench stream talk.flac --pace real";
+  hark bench stream talk.flac --pace real
+  hark --config examples/coffee.toml bench commands --labels clips/manifest.tsv clips/command";
 
 /// How fast this machine is
 #[derive(Debug, ClapArgs)]
@@ -33,6 +37,7 @@ enum What {
     Whisper(whisper::Args),
     Kernels(kernels::Args),
     Stream(stream::Args),
+    Commands(commands::Args),
 }
 
 /// Runs the subcommand.
@@ -41,5 +46,6 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
         What::Whisper(args) => whisper::run(&args, globals),
         What::Kernels(args) => kernels::run(&args, globals),
         What::Stream(args) => stream::run(&args, globals),
+        What::Commands(args) => commands::run(&args, globals),
     }
 }

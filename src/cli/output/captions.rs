@@ -272,6 +272,7 @@ mod tests {
             text: String::new(),
             words: Vec::new(),
             flags: Vec::new(),
+            readings: None,
         }
     }
 

@@ -9,6 +9,8 @@ use super::StreamSettings;
 const MAX_PHRASE: usize = 6;
 /// Tokens that are allowed however little was heard.
 const FREE_TOKENS: f32 = 10.0;
+/// Tokens at the end of a hypothesis whose text is compressed.
+const PACKED_TOKENS: usize = 32;
 /// Tokens below which attention has not found its way yet.
 const MIN_ATTENDED: usize = 3;
 /// Frames of a second.
@@ -42,6 +44,25 @@ pub(super) fn is_noise(
     no_speech > most && logprob < settings.noise_logprob
 }
 
+/// Whether the whole text is one of those that Whisper writes most for sounds without speech: half
+/// the evidence that there is none is enough against it.
+///
+/// Source: the "bag of hallucinations" of Barański et al. 2025, "Investigation of Whisper ASR
+/// Hallucinations Induced by Non-Speech Audio".
+pub(super) fn is_stock_phrase(text: &str) -> bool {
+    let words: Vec<String> = text.split_whitespace().map(super::commit::bare).collect();
+    let stock = [
+        "thank you",
+        "thank you very much",
+        "thank you for watching",
+        "thanks for watching",
+        "you",
+        "bye",
+        "bye bye",
+    ];
+    stock.contains(&words.join(" ").as_str())
+}
+
 /// Whether `tokens`, text alone, end in a phrase said `settings.max_repeats` times or, when it is a
 /// single token, once more: people do say "no, no, no".
 pub(super) fn repeats(tokens: &[u32], settings: &StreamSettings) -> bool {
@@ -54,6 +75,15 @@ pub(super) fn repeats(tokens: &[u32], settings: &StreamSettings) -> bool {
         let tail = &tokens[start..];
         tail[period..] == tail[..n - period]
     })
+}
+
+/// The end of a hypothesis by which longer loops are found, by how well its text compresses; none
+/// when there is less of it.
+pub(super) fn end_to_pack(tokens: &[u32]) -> Option<&[u32]> {
+    tokens
+        .len()
+        .checked_sub(PACKED_TOKENS)
+        .map(|start| &tokens[start..])
 }
 
 /// Whether `n_tokens` are more than could be said in `n_frames`.
@@ -85,6 +115,21 @@ mod tests {
         assert!(repeats(&[9, 1, 2, 1, 2, 1, 2], &settings));
         assert!(!repeats(&[1, 2, 1, 2, 1, 2, 9], &settings));
         assert!(!repeats(&[], &settings));
+    }
+
+    #[test]
+    fn stock_phrases_are_whole_texts() {
+        assert!(is_stock_phrase(" Thank you."));
+        assert!(is_stock_phrase(" you"));
+        assert!(!is_stock_phrase(" Thank you for the tea."));
+        assert!(!is_stock_phrase(""));
+    }
+
+    #[test]
+    fn only_long_texts_are_compressed() {
+        let tokens: Vec<u32> = (0..40).collect();
+        assert_eq!(end_to_pack(&tokens[..31]), None);
+        assert_eq!(end_to_pack(&tokens), Some(&tokens[8..]));
     }
 
     #[test]

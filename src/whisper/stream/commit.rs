@@ -30,34 +30,52 @@ pub(super) enum After {
     Word,
     /// Nothing: the model has come to the end.
     Nothing,
+    /// A pause that lasts.
+    Silence,
+}
+
+/// What the words of a hypothesis are judged by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Evidence {
+    /// What follows the last word.
+    pub(super) after: After,
+    /// Text tokens that are those of the step before.
+    pub(super) n_stable: usize,
+    /// The end of the audio in the window, in seconds.
+    pub(super) heard_s: f64,
+    /// Whether the utterance has committed words: it is speech.
+    pub(super) has_begun: bool,
 }
 
 /// How many of `words` are settled.
 ///
-/// A word is when its tokens are those of the step before (`n_stable` tokens are the same), it
-/// ended at least `commit_margin_ms` before `heard_s`, the end of the audio (an improbable one
-/// longer), and a word or a pause follows it. The first that is not keeps all after it open.
+/// A word is when its tokens are those of the step before (or it is a sure one, in an utterance
+/// that has begun), it ended at least `commit_margin_ms` before the end of the audio (an
+/// improbable one longer), and a word or a pause follows it. The first that is not keeps all after
+/// it open.
 pub(super) fn n_settled(
-    (words, after): (&[Candidate], After),
-    n_stable: usize,
-    heard_s: f64,
+    words: &[Candidate],
+    evidence: Evidence,
     settings: &StreamSettings,
 ) -> usize {
     let seconds = |ms: u32| f64::from(ms) / 1000.0;
     let last = words.len().saturating_sub(1);
     let is_settled = |(i, word): (usize, &Candidate)| {
-        let silence_s = heard_s - word.t1;
-        let margin_s = match word.p < settings.unsure_p {
+        let silence_s = evidence.heard_s - word.t1;
+        let waits = evidence.after == After::Silence || word.p < settings.unsure_p;
+        let margin_s = match waits {
             true => seconds(settings.unsure_margin_ms),
             false => seconds(settings.commit_margin_ms),
         };
-        let is_closed = match after {
+        let is_closed = match evidence.after {
             _ if i < last => true,
             After::Unknown => false,
             After::Word => true,
-            After::Nothing => silence_s >= margin_s + seconds(settings.pause_ms),
+            After::Nothing | After::Silence => silence_s >= margin_s + seconds(settings.pause_ms),
         };
-        word.is_whole && word.end_token <= n_stable && silence_s >= margin_s && is_closed
+        let is_sure = evidence.has_begun && word.p >= settings.sure_p;
+        let is_agreed = is_sure || word.end_token <= evidence.n_stable;
+        word.is_whole && is_agreed && silence_s >= margin_s && is_closed
     };
     (words.iter().enumerate())
         .take_while(|word| is_settled(*word))
@@ -114,14 +132,24 @@ mod tests {
             commit_margin_ms: 500,
             unsure_margin_ms: 1000,
             unsure_p: 0.5,
+            sure_p: 0.95,
             pause_ms: 100,
             ..StreamSettings::default()
         }
     }
 
+    fn evidence(after: After, n_stable: usize, heard_s: f64) -> Evidence {
+        Evidence {
+            after,
+            n_stable,
+            heard_s,
+            has_begun: false,
+        }
+    }
+
     fn settled(ends: &[f64], n_stable: usize, heard_s: f64) -> usize {
-        let words = words(ends);
-        n_settled((&words, After::Nothing), n_stable, heard_s, &settings())
+        let evidence = evidence(After::Nothing, n_stable, heard_s);
+        n_settled(&words(ends), evidence, &settings())
     }
 
     #[test]
@@ -142,13 +170,16 @@ mod tests {
     fn half_a_character_keeps_the_rest_open() {
         let mut words = words(&[0.5, 1.0, 1.5]);
         words[1].is_whole = false;
-        assert_eq!(n_settled((&words, After::Word), 3, 9.0, &settings()), 1);
+        assert_eq!(
+            n_settled(&words, evidence(After::Word, 3, 9.0), &settings()),
+            1
+        );
     }
 
     #[test]
     fn what_may_go_on_is_not_settled() {
         let words = words(&[0.5, 1.0]);
-        let settled = |after| n_settled((&words, after), 2, 1.55, &settings());
+        let settled = |after| n_settled(&words, evidence(after, 2, 1.55), &settings());
         assert_eq!(settled(After::Unknown), 1);
         assert_eq!(settled(After::Word), 2);
         assert_eq!(settled(After::Nothing), 1);
@@ -158,8 +189,20 @@ mod tests {
     fn the_improbable_waits_longer() {
         let mut words = words(&[0.5, 1.0]);
         words[0].p = 0.3;
-        assert_eq!(n_settled((&words, After::Word), 2, 1.4, &settings()), 0);
-        assert_eq!(n_settled((&words, After::Word), 2, 1.6, &settings()), 2);
+        let settled = |heard_s| n_settled(&words, evidence(After::Word, 2, heard_s), &settings());
+        assert_eq!(settled(1.4), 0);
+        assert_eq!(settled(1.6), 2);
+    }
+
+    #[test]
+    fn the_sure_need_no_second_step_once_there_is_speech() {
+        let mut words = words(&[0.5, 1.0, 1.5]);
+        words[0].p = 0.99;
+        words[1].p = 0.99;
+        let mut evidence = evidence(After::Word, 0, 9.0);
+        assert_eq!(n_settled(&words, evidence, &settings()), 0);
+        evidence.has_begun = true;
+        assert_eq!(n_settled(&words, evidence, &settings()), 2);
     }
 
     #[test]

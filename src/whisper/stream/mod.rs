@@ -20,6 +20,7 @@ mod settings;
 mod step;
 mod text;
 mod trim;
+mod weigh;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +33,8 @@ use crate::kernels::Exec;
 use super::decode::{Hypothesis, Start};
 use super::draft::Given;
 use super::encoder::KeepKeys;
+use super::guided::Guided;
+use super::loops::compression_ratio;
 use super::transcribe::MIN_COLUMNS;
 use super::window::{COLUMNS_PER_SECOND, Columns, Stats, WindowReader};
 use super::{Model, Options, WhisperError, WordTimes};
@@ -39,7 +42,7 @@ use super::{Model, Options, WhisperError, WordTimes};
 pub use checks::Trip;
 pub use settings::StreamSettings;
 
-use commit::{After, Candidate};
+use commit::{After, Candidate, Evidence};
 use step::{End, Stepper};
 use text::Text;
 use trim::Placed;
@@ -104,6 +107,9 @@ pub struct Stream {
     /// window, and how many are those of the hypothesis before.
     rest_ends: Vec<usize>,
     rest_stable: usize,
+    /// Whether the window that was read last is all there was of the utterance.
+    is_whole: bool,
+    guided: Option<Guided>,
     never: Arc<AtomicBool>,
 }
 
@@ -135,6 +141,8 @@ impl Stream {
             committed_s: 0.0,
             rest_ends: Vec::new(),
             rest_stable: 0,
+            is_whole: false,
+            guided: None,
             never: Arc::default(),
             settings,
         })
@@ -224,15 +232,24 @@ impl Stream {
     pub fn pause(&mut self, abort: &Arc<AtomicBool>) -> Conclusion {
         let mut conclusion = self.conclude(abort);
         if !conclusion.aborted && !conclusion.doubtful {
-            conclusion.n_settled = self.settle_rest(&conclusion.words);
+            conclusion.n_settled =
+                self.settle_rest(&conclusion.words, self.rest_stable, After::Nothing);
         }
         conclusion
     }
 
+    /// The pause lasts: of `words`, the rest of its [`Conclusion`], those are committed after which
+    /// there has been silence for long enough; their number.
+    pub fn wait(&mut self, words: &[Word]) -> usize {
+        // All was heard up to the pause and for some time after it: no further step could agree or
+        // disagree. But how speech goes on may change what came before, so there is no hurry.
+        self.settle_rest(words, usize::MAX, After::Silence)
+    }
+
     /// Commits of the rest what is settled; the number of words.
-    fn settle_rest(&mut self, words: &[Word]) -> usize {
+    fn settle_rest(&mut self, words: &[Word], n_stable: usize, after: After) -> usize {
         let window_s = self.seek as f64 / COLUMNS_PER_SECOND as f64;
-        let (ends, n_stable) = (std::mem::take(&mut self.rest_ends), self.rest_stable);
+        let mut ends = std::mem::take(&mut self.rest_ends);
         let candidate = |(word, end): (&Word, &usize)| Candidate {
             end_token: *end,
             t1: word.t1.0 - window_s,
@@ -241,8 +258,13 @@ impl Stream {
         };
         let candidates: Vec<Candidate> = words.iter().zip(&ends).map(candidate).collect();
         let heard_s = self.n_columns() as f64 / COLUMNS_PER_SECOND as f64;
-        let (words_after, settings) = ((&candidates[..], After::Nothing), &self.settings);
-        let n = commit::n_settled(words_after, n_stable, heard_s, settings);
+        let evidence = Evidence {
+            after,
+            n_stable,
+            heard_s,
+            has_begun: self.has_begun(),
+        };
+        let n = commit::n_settled(&candidates, evidence, &self.settings);
         let settled = words.iter().zip(&ends).take(n);
         let settled = settled.map(|(word, end)| {
             let mut word = word.clone();
@@ -252,7 +274,16 @@ impl Stream {
         let settled: Vec<_> = settled.collect();
         // No echo: it would have been a word too many in the rest already.
         self.place(settled, 0);
+        let n_tokens = n.checked_sub(1).map_or(0, |last| ends[last]);
+        ends.drain(..n);
+        ends.iter_mut().for_each(|end| *end -= n_tokens);
+        self.rest_ends = ends;
         n
+    }
+
+    /// Whether words of the utterance are committed.
+    fn has_begun(&self) -> bool {
+        self.seek > 0 || self.text.n_committed > 0
     }
 
     /// Encodes and decodes the window into `self.stepper`.
@@ -298,6 +329,7 @@ impl Stream {
         let logprob = text.spoken_logprob(self.text.eot);
         let end = match end {
             End::Aborted => end,
+            _ if self.is_packed() => End::Tripped(Trip::Repeats),
             _ if self.is_noise(text) => End::Tripped(Trip::NoSpeech),
             // What the final will think of it is another matter; nothing is committed yet.
             _ if begins && logprob < self.reader.options.thresholds.logprob => {
@@ -317,9 +349,25 @@ impl Stream {
         }
     }
 
+    /// Whether the step's text says the same again and again, in phrases longer than those that are
+    /// looked for token by token.
+    fn is_packed(&self) -> bool {
+        let Some(end) = checks::end_to_pack(&self.stepper.spoken) else {
+            return false;
+        };
+        let text = self.reader.model.tokenizer().decode(end);
+        compression_ratio(&text) > self.reader.options.thresholds.compression_ratio
+    }
+
     /// Whether a text is about noise; where words are committed, its probability of no speech is 0.
     fn is_noise(&self, text: &Hypothesis) -> bool {
+        let spoken = |token: &&u32| **token < self.text.eot;
+        let tokens: Vec<u32> = text.tokens.iter().filter(spoken).copied().collect();
         let most = self.reader.options.thresholds.no_speech;
+        let most = match checks::is_stock_phrase(&self.reader.model.tokenizer().decode(&tokens)) {
+            true => most / 2.0,
+            false => most,
+        };
         let logprob = text.spoken_logprob(self.text.eot);
         checks::is_noise((text.no_speech_prob, most), logprob, &self.settings)
     }
@@ -362,7 +410,13 @@ impl Stream {
         let n_stable = self.text.replace_tail(&self.stepper.text, n_forced);
         let n_stable = if self.is_full() { usize::MAX } else { n_stable };
         let heard_s = n_columns as f64 / COLUMNS_PER_SECOND as f64;
-        let n = commit::n_settled((&candidates, after), n_stable, heard_s, &self.settings);
+        let evidence = Evidence {
+            after,
+            n_stable,
+            heard_s,
+            has_begun: self.has_begun(),
+        };
+        let n = commit::n_settled(&candidates, evidence, &self.settings);
         let open = words.split_off(n);
         let committed = self.commit(words);
         let open = open.into_iter().map(|(_, mut word)| {
@@ -520,6 +574,7 @@ impl Stream {
             }
             at += advance;
         }
+        self.is_whole = n_windows == 1 && self.seek == 0;
         if n_windows > 1 {
             self.reader.forget_window();
         }

@@ -11,6 +11,8 @@ pub struct StreamSettings {
     pub unsure_margin_ms: u32,
     /// Probability below which a word is unsure.
     pub unsure_p: f32,
+    /// Probability from which a word needs no second step that agrees; above 1 all do.
+    pub sure_p: f32,
     /// Silence that ends a word and lets the audio be cut.
     pub pause_ms: u32,
     /// A longer window is cut behind committed words.
@@ -37,10 +39,11 @@ impl Default for StreamSettings {
         StreamSettings {
             frame_threshold_ms: 100,
             commit_margin_ms: 300,
-            unsure_margin_ms: 800,
-            unsure_p: 0.5,
+            unsure_margin_ms: 1_400,
+            unsure_p: 0.7,
+            sure_p: 0.9,
             pause_ms: 100,
-            trim_after_ms: 12_000,
+            trim_after_ms: 24_000,
             window_ms: 28_000,
             encode_ms: 2_000,
             rewind_ms: 2_000,

@@ -41,7 +41,7 @@ pub(super) struct Stepper {
     attend: Attend,
     feed: Vec<u32>,
     /// Its text tokens.
-    spoken: Vec<u32>,
+    pub(super) spoken: Vec<u32>,
     cost: Vec<f32>,
     warp: Warp,
     starts: Vec<usize>,

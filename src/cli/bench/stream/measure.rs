@@ -3,17 +3,6 @@
 use crate::event::{Event, Word};
 use crate::text::normalise;
 
-/// What came out of a recording.
-#[derive(Default)]
-pub(super) struct Heard {
-    /// Events with the second at which each came out.
-    pub(super) events: Vec<(f64, Event)>,
-    /// When the end of each utterance was decided, in the order of the finals.
-    pub(super) ends: Vec<f64>,
-    /// Seconds of processors.
-    pub(super) cpu_s: f64,
-}
-
 /// What a reader has seen.
 #[derive(Default)]
 pub(super) struct Reader {
@@ -202,6 +191,7 @@ mod tests {
             text: "turn it on".to_owned(),
             words: Vec::new(),
             flags: Vec::new(),
+            readings: None,
         };
         vec![
             (1.1, start),

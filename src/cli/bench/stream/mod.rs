@@ -3,25 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use serde_json::{Map, Value, json};
 
+use super::live::{self, Heard, Pace};
 use super::machine;
+use super::manifest::Manifest;
 use super::report::Report;
 use crate::audio;
 use crate::cli::setup::Setup;
 use crate::cli::{Failure, Globals};
 use crate::dsp::SAMPLE_RATE_HZ;
-use crate::error::Kind;
 use crate::event::{Word, round_to};
 use crate::pipeline::Settings;
 use crate::text::WordErrors;
 use crate::whisper::{Model, Options, Transcriber, WordTimes};
 
-mod feed;
 mod measure;
 
-use measure::{Heard, Reader};
+use measure::Reader;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,16 +52,6 @@ pub(super) struct Args {
     language: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Pace {
-    /// As if they were spoken now
-    Real,
-    /// As fast as it goes
-    Max,
-    /// The same, but only the processors' time counts: for a machine that is busy otherwise
-    Work,
-}
-
 /// What was measured, over all recordings.
 #[derive(Default)]
 struct Sums {
@@ -87,9 +77,8 @@ struct Sums {
 /// Runs the subcommand.
 pub(super) fn run(args: &Args, globals: &Globals) -> Result<(), Failure> {
     let setup = Setup::load(globals)?;
-    let mut settings = setup.settings(args.language.as_deref());
-    settings.commands = None;
-    let references = args.manifest.as_deref().map(References::read);
+    let settings = setup.caption_settings(args.language.as_deref());
+    let references = args.manifest.as_deref().map(Manifest::read);
     let references = references.transpose()?;
     let model = setup.model()?;
     let options = Options {
@@ -100,8 +89,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<(), Failure> {
     let mut sums = Sums::default();
     for file in &args.files {
         let samples = audio::decode_file(file)?;
-        let reference = references.as_ref().and_then(|known| known.of(file));
-        let heard = feed::listen(args.pace, &samples, &settings, &model)?;
+        let reference = references.as_ref().and_then(|known| known.reference(file));
+        let heard = live::listen(args.pace, &samples, &settings, &model)?;
         let words = offline(&mut whole, &samples);
         sums.add(file, &samples, heard, &words, reference);
     }
@@ -128,12 +117,7 @@ fn describe(args: &Args, settings: &Settings, model: &Arc<Model>, report: &mut R
     report.put("model", model.name());
     report.put("compute", model.compute().name());
     report.put("decoding", settings.options.decoding());
-    let pace = match args.pace {
-        Pace::Real => "real",
-        Pace::Max => "max",
-        Pace::Work => "work",
-    };
-    report.put("pace", pace);
+    report.put("pace", args.pace.name());
     report.put("step_ms", json!(settings.step_ms));
     report.put("runs", json!(1));
 }
@@ -222,45 +206,4 @@ impl Sums {
 
 fn fraction(value: Option<f64>) -> Value {
     value.map_or(Value::Null, |value| json!(round_to(value, 10_000.0)))
-}
-
-/// What is said in recordings.
-struct References {
-    folder: PathBuf,
-    rows: Vec<(PathBuf, String)>,
-}
-
-impl References {
-    fn read(path: &Path) -> Result<Self, Failure> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let message = format!("cannot read {}: {error}", path.display());
-            Failure::new(Kind::Input, message)
-        })?;
-        let mut lines = text
-            .lines()
-            .map(|line| line.split('\t').collect::<Vec<_>>());
-        let head = lines.next().unwrap_or_default();
-        let column = |name: &str| head.iter().position(|column| *column == name);
-        let (Some(file), Some(reference)) = (column("file"), column("reference")) else {
-            let message = format!("{} has no columns file and reference", path.display());
-            return Err(Failure::new(Kind::Input, message));
-        };
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let row = |row: Vec<&str>| {
-            let said = row.get(reference)?.trim();
-            let name = folder.join(row.get(file)?);
-            (!said.is_empty()).then(|| (name, said.to_owned()))
-        };
-        Ok(References {
-            rows: lines.filter_map(row).collect(),
-            folder,
-        })
-    }
-
-    fn of(&self, file: &Path) -> Option<&str> {
-        let below = self.folder.join(file);
-        let mut rows = self.rows.iter();
-        let found = rows.find(|(name, _)| name == file || *name == below);
-        found.map(|(_, said)| said.as_str())
-    }
 }

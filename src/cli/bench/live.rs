@@ -3,17 +3,48 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Pace;
-use super::measure::Heard;
+use clap::ValueEnum;
+
+use super::machine;
 use crate::audio::{AudioError, AudioSource};
 use crate::cli::Failure;
-use crate::cli::bench::machine;
 use crate::daemon::{self, Flow, Stop};
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::event::Event;
 use crate::pipeline::{Abort, Act, Pipeline, Settings, Stages};
 use crate::vad::WINDOW_SAMPLES;
 use crate::whisper::Model;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Pace {
+    /// As if they were spoken now
+    Real,
+    /// As fast as it goes
+    Max,
+    /// The same, but only the processors' time counts: for a machine that is busy otherwise
+    Work,
+}
+
+impl Pace {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Pace::Real => "real",
+            Pace::Max => "max",
+            Pace::Work => "work",
+        }
+    }
+}
+
+/// What came out of a recording.
+#[derive(Default)]
+pub(super) struct Heard {
+    /// Events with the second at which each came out.
+    pub(super) events: Vec<(f64, Event)>,
+    /// When the end of each utterance was decided, in the order of the finals.
+    pub(super) ends: Vec<f64>,
+    /// Seconds of processors.
+    pub(super) cpu_s: f64,
+}
 
 /// Work that reports events as it goes.
 type Work<'a> = dyn FnMut(&mut dyn FnMut(Event)) + 'a;

@@ -1,0 +1,170 @@
+//! From what the audio says of the commands to one of them, or to a reason for doing nothing.
+//!
+//! Enters: sentences of the grammar with their likelihoods, and that of the free transcription.
+//! Leaves: a [`Match`]. Ways to write the same command count together; a command must be about as
+//! likely as what was transcribed freely, and clearly likelier than every other command. Pure.
+
+use std::collections::BTreeMap;
+
+use super::lattice::turns_round;
+use super::matcher::{Match, Matcher, Reason};
+use super::words;
+use crate::whisper::Readings;
+
+/// The greatest number of words that may have been said around a command: as many again, half of
+/// it, and a few. The end of a command in the middle of a speech is unlikely, but so is any long
+/// transcription as a whole.
+const WORDS_PER_WORD: f32 = 1.5;
+const WORDS_AROUND: f32 = 3.0;
+
+/// A command with its slots, and how likely all that was read of it is.
+struct Heard {
+    command: usize,
+    slots: BTreeMap<String, String>,
+    /// Of all ways to write it together.
+    logprob: f32,
+    n_tokens: usize,
+    words: Vec<String>,
+}
+
+impl Matcher {
+    /// The command in the audio of an utterance that was transcribed as `words`; none when no
+    /// command is anywhere near.
+    pub(super) fn match_heard(&self, readings: &Readings, words: &[String]) -> Option<Match> {
+        let mut all: Vec<Heard> = Vec::new();
+        for reading in &readings.readings {
+            let Some((command, slots)) = self.meaning_of(&reading.text) else {
+                continue;
+            };
+            let same = |heard: &&mut Heard| heard.command == command && heard.slots == slots;
+            match all.iter_mut().find(same) {
+                Some(heard) => heard.logprob = log_add(heard.logprob, reading.logprob),
+                None => all.push(Heard {
+                    command,
+                    slots,
+                    logprob: reading.logprob,
+                    n_tokens: reading.n_tokens,
+                    words: words::normalise(&reading.text),
+                }),
+            }
+        }
+        all.sort_by(|a, b| b.logprob.total_cmp(&a.logprob));
+        let best = all.first()?;
+        let behind = (best.logprob - readings.free_logprob).min(0.0);
+        let score = behind / best.n_tokens.max(1) as f32;
+        let margin = all.get(1).map(|next| best.logprob - next.logprob);
+        let options = self.options();
+        let most_words = best.words.len() as f32 * WORDS_PER_WORD + WORDS_AROUND;
+        let is_part = words.len() as f32 > most_words;
+        let is_refused = (words.iter()).any(|word| turns_round(word) && !best.words.contains(word));
+        let reason = if is_part || is_refused || score < options.heard_threshold {
+            Reason::BelowThreshold
+        } else if margin.is_some_and(|margin| margin < options.heard_margin) {
+            Reason::Ambiguous
+        } else {
+            return Some(self.accept(best.command, best.slots.clone(), score, margin));
+        };
+        Some(Match::Rejected {
+            best: self.grammar().command_name(best.command).map(str::to_owned),
+            score: Some(score),
+            reason,
+        })
+    }
+}
+
+/// The logarithm of the sum of two numbers given by theirs.
+fn log_add(a: f32, b: f32) -> f32 {
+    let (most, least) = if a > b { (a, b) } else { (b, a) };
+    most + (least - most).exp().ln_1p()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::command::{CommandSpec, Grammar, GrammarSpec, MatchOptions, Sentence};
+    use crate::whisper::Reading;
+
+    fn matcher() -> Matcher {
+        let sentence = Sentence {
+            template: "(make|brew) [a] (latte|mocha)".to_owned(),
+            ..Sentence::default()
+        };
+        let commands = ["make latte", "make mocha"].iter().map(|name| CommandSpec {
+            name: name.replace(' ', "-"),
+            sentences: vec![Sentence {
+                template: sentence.template.replace("(latte|mocha)", &name[5..]),
+                ..Sentence::default()
+            }],
+            ..CommandSpec::default()
+        });
+        let spec = GrammarSpec {
+            commands: commands.collect(),
+            ..GrammarSpec::default()
+        };
+        let grammar = Grammar::compile(&spec, &mut Vec::new());
+        let options = MatchOptions {
+            heard_threshold: -1.0,
+            heard_margin: 1.0,
+            ..MatchOptions::default()
+        };
+        Matcher::new(Arc::new(grammar), options)
+    }
+
+    /// What is understood of a transcription with a log-probability of -2, and of what was heard.
+    fn understood(text: &str, heard: &[(&str, f32)]) -> String {
+        let readings = heard.iter().map(|(text, logprob)| Reading {
+            text: (*text).to_owned(),
+            logprob: *logprob,
+            n_tokens: 4,
+        });
+        let readings = Readings {
+            free_logprob: -2.0,
+            readings: readings.collect(),
+        };
+        match matcher().understand(text, Some(&readings)) {
+            Match::Accepted { name, .. } => name,
+            Match::Rejected { reason, .. } => reason.as_str().to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_command_that_was_misheard_is_found_in_the_audio() {
+        let heard = [("Brew a mocha.", -4.0), ("brew a latte", -9.0)];
+        assert_eq!(understood("True a mock up", &heard), "make-mocha");
+    }
+
+    #[test]
+    fn what_is_unlikely_or_unclear_is_rejected() {
+        assert_eq!(
+            understood("True a mock up", &[("brew a mocha", -7.0)]),
+            "below_threshold"
+        );
+        let close = [("brew a mocha", -4.0), ("brew a latte", -4.5)];
+        assert_eq!(understood("True a mock up", &close), "ambiguous");
+        assert_eq!(understood("True a mock up", &[]), "no_match");
+    }
+
+    #[test]
+    fn ways_to_write_the_same_count_together() {
+        // Alone each is too near to the other command.
+        let close = [
+            ("brew a mocha", -4.0),
+            ("Brew, a mocha.", -4.0),
+            ("brew a latte", -4.6),
+        ];
+        assert_eq!(understood("True a mock up", &close), "make-mocha");
+    }
+
+    #[test]
+    fn a_command_is_not_taken_out_of_a_speech_or_turned_round() {
+        let heard = [("brew a mocha", -4.0)];
+        let speech = "true a mock up of the house that they want to build there";
+        assert_eq!(understood(speech, &heard), "below_threshold");
+        assert_eq!(
+            understood("never true a mock up", &heard),
+            "below_threshold"
+        );
+    }
+}

@@ -1,0 +1,46 @@
+//! What was said, weighed against what may be said: the command path's view of the utterance.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::whisper::Timestamps;
+use crate::whisper::decode::Start;
+use crate::whisper::draft::Given;
+use crate::whisper::guided::{Guide, Guided, Readings};
+
+use super::Stream;
+
+impl Stream {
+    /// From now on [`Stream::weigh`] looks for the sentences of `guide`.
+    pub fn set_guide(&mut self, guide: Box<dyn Guide>) {
+        self.guided = Some(Guided::new(&self.reader.model, guide));
+    }
+
+    /// The guide's sentences in the audio of the utterance that was just concluded as `text`; none
+    /// where there is no guide, or the utterance is longer than a window. Given up when `abort`
+    /// becomes true.
+    pub fn weigh(&mut self, text: &str, abort: &Arc<AtomicBool>) -> Option<Readings> {
+        let guided = self.guided.as_mut().filter(|_| self.is_whole)?;
+        let reader = &mut self.reader;
+        let n_before_sot = reader.build_prompt();
+        if reader.options.timestamps == Timestamps::On {
+            reader
+                .prompt
+                .push(reader.model.tokenizer().special().no_timestamps);
+        }
+        let start = Start {
+            model: &reader.model,
+            cross: &reader.cross,
+            prompt: &reader.prompt,
+            n_before_sot,
+            given: Given::default(),
+        };
+        let free = reader
+            .model
+            .tokenizer()
+            .encode(&format!(" {}", text.trim()));
+        let exec = reader.model.exec();
+        let state = &mut reader.decoder.state;
+        Some(exec.run(|| guided.read(&start, &free, state, abort)))
+    }
+}
