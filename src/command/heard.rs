@@ -16,6 +16,9 @@ use crate::whisper::Readings;
 /// transcription as a whole.
 const WORDS_PER_WORD: f32 = 1.5;
 const WORDS_AROUND: f32 = 3.0;
+/// A "not" or "stop" in the transcription forbids a command that is less likely than it by so much,
+/// in nats for each token; one as likely says that the word was misheard.
+const REFUSED_BELOW: f32 = -0.1;
 
 /// A command with its slots, and how likely all that was read of it is.
 struct Heard {
@@ -56,7 +59,8 @@ impl Matcher {
         let options = self.options();
         let most_words = best.words.len() as f32 * WORDS_PER_WORD + WORDS_AROUND;
         let is_part = words.len() as f32 > most_words;
-        let is_refused = (words.iter()).any(|word| turns_round(word) && !best.words.contains(word));
+        let is_refused = score < REFUSED_BELOW
+            && (words.iter()).any(|word| turns_round(word) && !best.words.contains(word));
         let reason = if is_part || is_refused || score < options.heard_threshold {
             Reason::BelowThreshold
         } else if margin.is_some_and(|margin| margin < options.heard_margin) {
