@@ -9,8 +9,6 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use crate::whisper::Readings;
-
 /// Seconds of audio; written with millisecond precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Seconds(pub f64);
@@ -107,6 +105,26 @@ pub enum DeviceState {
     Lost,
     /// It is back.
     Recovered,
+}
+
+/// A sentence that the commands allow, as heard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// As the model would write it.
+    pub text: String,
+    /// Log-probability in nats, the end included.
+    pub logprob: f32,
+    /// Its tokens and the end.
+    pub n_tokens: usize,
+}
+
+/// What was heard of the commands' sentences in an utterance.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Readings {
+    /// Log-probability of the free transcription, in nats, the end included.
+    pub free_logprob: f32,
+    /// The likeliest first; none where all are far less likely than the free transcription.
+    pub readings: Vec<Reading>,
 }
 
 /// Everything hark reports.

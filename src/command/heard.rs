@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::lattice::turns_round;
 use super::matcher::{Match, Matcher, Reason};
 use super::words;
-use crate::whisper::Readings;
+use crate::event::Readings;
 
 /// The greatest number of words that may have been said around a command: as many again, half of
 /// it, and a few. The end of a command in the middle of a speech is unlikely, but so is any long
@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
     use crate::command::{CommandSpec, Grammar, GrammarSpec, MatchOptions, Sentence};
-    use crate::whisper::Reading;
+    use crate::event::Reading;
 
     fn matcher() -> Matcher {
         let sentence = Sentence {

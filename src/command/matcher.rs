@@ -12,7 +12,7 @@ use super::graph::Grammar;
 use super::lattice::{Lattice, Speller, Tolerance};
 use super::search::{Meaning, Search};
 use super::words;
-use crate::whisper::Readings;
+use crate::event::Readings;
 
 /// Longest text, in words, that can be a command.
 const MAX_WORDS: usize = 60;

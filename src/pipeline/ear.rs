@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicBool;
 use super::recogniser::{Ear, Purpose};
 use crate::command::Grammar;
 use crate::command::spoken::{SpokenGuide, Vocabulary};
-use crate::event::Word;
+use crate::event::{Readings, Word};
 use crate::whisper::stream::{Conclusion, Step, Stream, StreamSettings};
-use crate::whisper::{Model, Options, Readings, WhisperError};
+use crate::whisper::{Model, Options, WhisperError};
 
 /// Requests to cut work short; clones are the same requests.
 #[derive(Clone, Debug, Default)]

@@ -10,8 +10,7 @@
 use std::ops::Range;
 
 use super::front::{Ending, Speech};
-use crate::event::{Event, Relief, Seconds, Word};
-use crate::whisper::Readings;
+use crate::event::{Event, Readings, Relief, Seconds, Word};
 use crate::whisper::stream::{Conclusion, Outcome, Step};
 
 /// Flag of a final whose utterance broke off.

@@ -9,6 +9,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::event::{Reading, Readings};
 use crate::kernels;
 
 use super::branches::{Branches, DecoderBranches, MAX_BEAM, States};
@@ -39,26 +40,6 @@ pub trait Guide: Send {
 
     /// Whether a sentence may end there.
     fn may_end(&mut self, state: u32) -> bool;
-}
-
-/// A sentence of the guide, as heard.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reading {
-    /// As the model would write it.
-    pub text: String,
-    /// Log-probability in nats, the end included.
-    pub logprob: f32,
-    /// Its tokens and the end.
-    pub n_tokens: usize,
-}
-
-/// What was heard of a guide's sentences.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Readings {
-    /// Log-probability of the free transcription, in nats, the end included.
-    pub free_logprob: f32,
-    /// The likeliest first; none where all are far less likely than the free transcription.
-    pub readings: Vec<Reading>,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -38,7 +38,7 @@ use crate::text::{TextError, Tokenizer};
 pub use branches::MAX_BEAM;
 pub use decoder::{Cross, Decoder, DecoderState};
 pub use encoder::{Encoder, EncoderState, KeepKeys, Stage};
-pub use guided::{Guide, Reading, Readings};
+pub use guided::Guide;
 pub use rules::Timestamps;
 pub use silence::Silence;
 pub use transcribe::Transcriber;

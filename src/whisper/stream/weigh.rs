@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::event::Readings;
 use crate::whisper::Timestamps;
 use crate::whisper::decode::Start;
 use crate::whisper::draft::Given;
-use crate::whisper::guided::{Guide, Guided, Readings};
+use crate::whisper::guided::{Guide, Guided};
 
 use super::Stream;
 
