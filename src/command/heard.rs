@@ -22,8 +22,8 @@ const REFUSED_BELOW: f32 = -0.1;
 
 /// A command with its slots, and how likely all that was read of it is.
 struct Heard {
-    command: usize,
-    slots: BTreeMap<String, String>,
+    /// None for a sentence that more than one command has.
+    meaning: Option<(usize, BTreeMap<String, String>)>,
     /// Of all ways to write it together.
     logprob: f32,
     n_tokens: usize,
@@ -36,18 +36,19 @@ impl Matcher {
     pub(super) fn match_heard(&self, readings: &Readings, words: &[String]) -> Option<Match> {
         let mut all: Vec<Heard> = Vec::new();
         for reading in &readings.readings {
-            let Some((command, slots)) = self.meaning_of(&reading.text) else {
-                continue;
+            let spoken = words::normalise(&reading.text);
+            let meaning = match self.sentence(&spoken) {
+                Match::Accepted { command, slots, .. } => Some((command, slots)),
+                Match::Rejected { .. } => None,
             };
-            let same = |heard: &&mut Heard| heard.command == command && heard.slots == slots;
+            let same = |heard: &&mut Heard| heard.meaning == meaning;
             match all.iter_mut().find(same) {
                 Some(heard) => heard.logprob = log_add(heard.logprob, reading.logprob),
                 None => all.push(Heard {
-                    command,
-                    slots,
+                    meaning,
                     logprob: reading.logprob,
                     n_tokens: reading.n_tokens,
-                    words: words::normalise(&reading.text),
+                    words: spoken,
                 }),
             }
         }
@@ -61,15 +62,22 @@ impl Matcher {
         let is_part = words.len() as f32 > most_words;
         let is_refused = score < REFUSED_BELOW
             && (words.iter()).any(|word| turns_round(word) && !best.words.contains(word));
+        let meaning = best.meaning.clone();
+        let name = meaning
+            .as_ref()
+            .and_then(|(command, _)| self.grammar().command_name(*command));
+        let name = name.map(str::to_owned);
         let reason = if is_part || is_refused || score < options.heard_threshold {
             Reason::BelowThreshold
         } else if margin.is_some_and(|margin| margin < options.heard_margin) {
             Reason::Ambiguous
+        } else if let Some((command, slots)) = meaning {
+            return Some(self.accept(command, slots, score, margin));
         } else {
-            return Some(self.accept(best.command, best.slots.clone(), score, margin));
+            Reason::Ambiguous
         };
         Some(Match::Rejected {
-            best: self.grammar().command_name(best.command).map(str::to_owned),
+            best: name,
             score: Some(score),
             reason,
         })
@@ -91,20 +99,22 @@ mod tests {
     use crate::event::Reading;
 
     fn matcher() -> Matcher {
-        let sentence = Sentence {
-            template: "(make|brew) [a] (latte|mocha)".to_owned(),
-            ..Sentence::default()
-        };
-        let commands = ["make latte", "make mocha"].iter().map(|name| CommandSpec {
-            name: name.replace(' ', "-"),
+        let command = |(name, template): &(&str, &str)| CommandSpec {
+            name: (*name).to_owned(),
             sentences: vec![Sentence {
-                template: sentence.template.replace("(latte|mocha)", &name[5..]),
+                template: (*template).to_owned(),
                 ..Sentence::default()
             }],
             ..CommandSpec::default()
-        });
+        };
+        let commands = [
+            ("latte", "(make|brew) [a] latte"),
+            ("mocha", "(make|brew) [a] mocha"),
+            ("tea", "brew tea"),
+            ("again", "brew tea"),
+        ];
         let spec = GrammarSpec {
-            commands: commands.collect(),
+            commands: commands.iter().map(command).collect(),
             ..GrammarSpec::default()
         };
         let grammar = Grammar::compile(&spec, &mut Vec::new());
@@ -136,7 +146,7 @@ mod tests {
     #[test]
     fn a_command_that_was_misheard_is_found_in_the_audio() {
         let heard = [("Brew a mocha.", -4.0), ("brew a latte", -9.0)];
-        assert_eq!(understood("True a mock up", &heard), "make-mocha");
+        assert_eq!(understood("True a mock up", &heard), "mocha");
     }
 
     #[test]
@@ -151,6 +161,12 @@ mod tests {
     }
 
     #[test]
+    fn a_sentence_of_two_commands_is_none_of_them() {
+        assert_eq!(understood("true tea", &[("brew tea", -2.0)]), "ambiguous");
+        assert_eq!(understood("brew tea", &[("brew tea", -2.0)]), "ambiguous");
+    }
+
+    #[test]
     fn ways_to_write_the_same_count_together() {
         // Alone each is too near to the other command.
         let close = [
@@ -158,7 +174,7 @@ mod tests {
             ("Brew, a mocha.", -4.0),
             ("brew a latte", -4.6),
         ];
-        assert_eq!(understood("True a mock up", &close), "make-mocha");
+        assert_eq!(understood("True a mock up", &close), "mocha");
     }
 
     #[test]

@@ -157,15 +157,18 @@ impl Matcher {
         }
     }
 
-    /// The command and slots of a sentence of the grammar, in which small words may be missing.
-    pub(super) fn meaning_of(&self, text: &str) -> Option<(usize, BTreeMap<String, String>)> {
+    /// Whether `text` is a sentence of the grammar word for word.
+    pub(crate) fn is_sentence(&self, text: &str) -> bool {
         let words = words::normalise(text);
-        let tolerances = [Tolerance::Exact, Tolerance::Near];
-        let meaning = tolerances.iter().find_map(|tolerance| {
-            let meanings = self.meanings(&words, *tolerance);
-            meanings.into_iter().next()
-        })?;
-        Some((meaning.command, meaning.slots))
+        words.len() <= MAX_WORDS && !self.meanings(&words, Tolerance::Exact).is_empty()
+    }
+
+    /// What `words`, a sentence of the grammar in which small words may be missing, mean.
+    pub(super) fn sentence(&self, words: &[String]) -> Match {
+        let exact = self.decide_exact(&self.meanings(words, Tolerance::Exact));
+        exact.unwrap_or_else(|| {
+            self.decide_near(&self.meanings(words, Tolerance::Near), words.len())
+        })
     }
 
     /// All meanings within reach, best first.

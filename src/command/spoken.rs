@@ -16,8 +16,9 @@ use crate::whisper::Guide;
 
 /// Most states kept; a grammar of which more is heard is begun anew.
 const MAX_STATES: usize = 20_000;
-/// Most numbers of a range that are looked for in the audio.
-const MAX_NUMBERS: i64 = 1_000;
+/// Most numbers of a range that is looked for in the audio. Of a larger one none is: a number that is
+/// left out would be heard as another.
+const MAX_NUMBERS: usize = 1_000;
 /// Longest token of interest, in bytes.
 const MAX_TOKEN_BYTES: usize = 24;
 
@@ -265,7 +266,10 @@ fn forms(word: &str) -> Vec<String> {
 fn numbers_of((from, to): (i64, i64), step: i64) -> Vec<String> {
     let mut all = Vec::new();
     let numbers = (from..=to).step_by(usize::try_from(step).unwrap_or(1).max(1));
-    for value in numbers.take(MAX_NUMBERS as usize) {
+    if numbers.clone().nth(MAX_NUMBERS).is_some() {
+        return all;
+    }
+    for value in numbers {
         let mut words = Vec::new();
         let digits = value.unsigned_abs().to_string();
         numbers::spell(&digits, &mut words);
@@ -343,6 +347,16 @@ mod tests {
         assert_eq!(allows(template, &[" turn", " on"]), Some(false));
         assert_eq!(allows(template, &[" turn", " light"]), None);
         assert_eq!(allows(template, &[","]), None);
+    }
+
+    #[test]
+    fn of_a_large_range_no_number_is_looked_for() {
+        let heard = numbers_of((1, 1_000), 1);
+        for number in [" 21", " twenty one", " twenty-one", " one thousand"] {
+            assert!(heard.iter().any(|form| form == number), "{number}");
+        }
+        assert!(numbers_of((0, 1_000), 1).is_empty());
+        assert!(!numbers_of((0, 1_000), 10).is_empty());
     }
 
     #[test]

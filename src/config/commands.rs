@@ -60,7 +60,7 @@ pub(super) fn read(root: &mut Section, to: &mut CommandsConfig) -> Result<(), Co
     section.number("margin", 0.0..=100.0, &mut to.matching.margin)?;
     section.number(
         "heard_threshold",
-        -10.0..=0.0,
+        -1.0..=0.0,
         &mut to.matching.heard_threshold,
     )?;
     section.number("heard_margin", 0.0..=100.0, &mut to.matching.heard_margin)?;

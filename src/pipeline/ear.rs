@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::recogniser::{Ear, Purpose};
-use crate::command::Grammar;
+use crate::command::Matcher;
 use crate::command::spoken::{SpokenGuide, Vocabulary};
 use crate::event::{Readings, Word};
 use crate::whisper::stream::{Conclusion, Step, Stream, StreamSettings};
@@ -25,6 +25,7 @@ pub struct Abort {
 pub(crate) struct WhisperEar {
     stream: Stream,
     abort: Abort,
+    commands: Option<Matcher>,
 }
 
 impl WhisperEar {
@@ -38,16 +39,18 @@ impl WhisperEar {
         Ok(WhisperEar {
             stream: Stream::new(model.clone(), options, settings)?,
             abort,
+            commands: None,
         })
     }
 
-    /// Weighs the sentences of `grammar` in every utterance.
-    pub(crate) fn listen_for(&mut self, model: &Model, grammar: &Arc<Grammar>) {
+    /// Weighs these commands in every utterance whose text is none of them as it stands.
+    pub(crate) fn listen_for(&mut self, model: &Model, commands: &Matcher) {
         let tokenizer = model.tokenizer();
         let n_words = tokenizer.special().eot;
         let vocabulary = Vocabulary::new(n_words, |token| tokenizer.token_bytes(token));
-        let guide = SpokenGuide::new(grammar.clone(), vocabulary);
+        let guide = SpokenGuide::new(commands.grammar().clone(), vocabulary);
         self.stream.set_guide(Box::new(guide));
+        self.commands = Some(commands.clone());
     }
 }
 
@@ -73,11 +76,12 @@ impl Ear for WhisperEar {
     }
 
     fn weigh(&mut self, text: &str, purpose: Purpose) -> Option<Readings> {
+        let settled = self.commands.as_ref()?.is_sentence(text);
         let abort = match purpose {
             Purpose::Pause => &self.abort.pause,
             Purpose::Final => &self.abort.whole,
         };
-        self.stream.weigh(text, abort)
+        (!settled).then(|| self.stream.weigh(text, abort))?
     }
 
     fn conclude(&mut self, purpose: Purpose) -> Conclusion {

@@ -67,7 +67,7 @@ impl Stages {
             let (options, stream) = (settings.options.clone(), settings.stream.clone());
             let mut ear = ear::WhisperEar::new(model, options, stream, abort.clone())?;
             if let Some(commands) = &settings.commands {
-                ear.listen_for(model, commands.matcher.grammar());
+                ear.listen_for(model, &commands.matcher);
             }
             Ok(Box::new(ear))
         };

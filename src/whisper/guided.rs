@@ -25,8 +25,8 @@ const MAX_TOKENS: usize = 96;
 const MAX_FREE: usize = 64;
 /// A path so many nats behind a finished sentence cannot be its rival any more.
 const HOPELESS: f32 = 8.0;
-/// Nats by which a sentence may be less likely than the free transcription: so many for each token
-/// of that, and some for its beginning.
+/// Nats by which a sentence may be less likely than the free transcription: as many for each token as
+/// the lowest threshold there is, and some more.
 const ALLOWANCE_PER_TOKEN: f32 = 1.0;
 const ALLOWANCE: f32 = 6.0;
 
@@ -81,18 +81,19 @@ impl Guided {
     }
 
     /// Reads the encoded window of `start`, whose prompt asks for text without timestamps; `free`
-    /// are the tokens of the free transcription.
+    /// are the tokens of the free transcription. None when given up: half a search may have found
+    /// the wrong one.
     pub(super) fn read(
         &mut self,
         start: &Start<'_>,
         free: &[u32],
         first: &mut DecoderState,
         abort: &AtomicBool,
-    ) -> Readings {
+    ) -> Option<Readings> {
         let model = start.model;
         let eot = model.tokenizer().special().eot;
         if free.len() > MAX_FREE.min(start.max_tokens().saturating_sub(1)) {
-            return Readings::default();
+            return Some(Readings::default());
         }
         let free_logprob = log_probability(start, free, first, &mut self.feed);
         let floor = free_logprob - ALLOWANCE - ALLOWANCE_PER_TOKEN * free.len() as f32;
@@ -112,6 +113,9 @@ impl Guided {
             start.max_tokens().min(MAX_TOKENS),
             abort,
         );
+        if abort.load(Ordering::Acquire) {
+            return None;
+        }
         let reading = |path: &Path| Reading {
             text: model.tokenizer().decode(&path.tokens).trim().to_owned(),
             logprob: path.sum,
@@ -119,10 +123,10 @@ impl Guided {
         };
         let mut readings: Vec<Reading> = self.ended.iter().map(reading).collect();
         readings.sort_by(|a, b| b.logprob.total_cmp(&a.logprob));
-        Readings {
+        Some(Readings {
             free_logprob,
             readings,
-        }
+        })
     }
 }
 
@@ -262,30 +266,38 @@ impl Search<'_> {
 mod tests {
     use super::*;
 
-    /// Sentences over tokens 1..: a trie as a list of texts.
-    struct Listed(Vec<Vec<u32>>, Vec<Vec<(u32, u32)>>, Vec<Vec<u32>>);
+    /// Sentences over tokens 1..: a state is a beginning of some of them.
+    struct Listed {
+        beginnings: Vec<Vec<u32>>,
+        next: Vec<Vec<(u32, u32)>>,
+        sentences: Vec<Vec<u32>>,
+    }
 
     impl Listed {
         fn new(sentences: &[&[u32]]) -> Self {
-            let mut prefixes: Vec<Vec<u32>> = vec![Vec::new()];
+            let mut beginnings: Vec<Vec<u32>> = vec![Vec::new()];
             for sentence in sentences {
                 for n in 1..=sentence.len() {
-                    if !prefixes.contains(&sentence[..n].to_vec()) {
-                        prefixes.push(sentence[..n].to_vec());
+                    if !beginnings.contains(&sentence[..n].to_vec()) {
+                        beginnings.push(sentence[..n].to_vec());
                     }
                 }
             }
-            let next = |prefix: &Vec<u32>| {
-                let longer = prefixes.iter().enumerate().filter(|(_, other)| {
+            let following = |prefix: &Vec<u32>| {
+                let longer = beginnings.iter().enumerate().filter(|(_, other)| {
                     other.len() == prefix.len() + 1 && other.starts_with(prefix)
                 });
                 longer
                     .map(|(i, other)| (other[prefix.len()], i as u32))
                     .collect()
             };
-            let nexts = prefixes.iter().map(next).collect();
+            let next = beginnings.iter().map(following).collect();
             let sentences = sentences.iter().map(|s| s.to_vec()).collect();
-            Listed(prefixes, nexts, sentences)
+            Listed {
+                beginnings,
+                next,
+                sentences,
+            }
         }
     }
 
@@ -295,11 +307,11 @@ mod tests {
         }
 
         fn next(&mut self, state: u32) -> &[(u32, u32)] {
-            &self.1[state as usize]
+            &self.next[state as usize]
         }
 
         fn may_end(&mut self, state: u32) -> bool {
-            self.2.contains(&self.0[state as usize])
+            self.sentences.contains(&self.beginnings[state as usize])
         }
     }
 

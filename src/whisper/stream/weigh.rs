@@ -18,8 +18,8 @@ impl Stream {
     }
 
     /// The guide's sentences in the audio of the utterance that was just concluded as `text`; none
-    /// where there is no guide, or the utterance is longer than a window. Given up when `abort`
-    /// becomes true.
+    /// where there is no guide, or the utterance is longer than a window, or when `abort` becomes
+    /// true.
     pub fn weigh(&mut self, text: &str, abort: &Arc<AtomicBool>) -> Option<Readings> {
         let guided = self.guided.as_mut().filter(|_| self.is_whole)?;
         let reader = &mut self.reader;
@@ -42,6 +42,6 @@ impl Stream {
             .encode(&format!(" {}", text.trim()));
         let exec = reader.model.exec();
         let state = &mut reader.decoder.state;
-        Some(exec.run(|| guided.read(&start, &free, state, abort)))
+        exec.run(|| guided.read(&start, &free, state, abort))
     }
 }
