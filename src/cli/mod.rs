@@ -23,6 +23,7 @@ mod interruptible;
 mod live;
 mod models;
 pub(crate) mod output;
+mod progress;
 mod replay;
 mod run;
 mod setup;

@@ -2,17 +2,17 @@
 //! pipeline with the configured commands.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::live::{self, Heard, Pace};
-use super::machine;
 use super::manifest::Manifest;
 use super::report::Report;
 use crate::audio;
+use crate::cli::progress;
 use crate::cli::setup::Setup;
 use crate::cli::{Failure, Globals};
 use crate::dsp::SAMPLE_RATE_HZ;
@@ -47,6 +47,7 @@ pub(super) struct Args {
     #[arg(
         long,
         value_name = "DB",
+        value_parser = decibels,
         value_delimiter = ',',
         allow_hyphen_values = true,
         requires = "noise"
@@ -82,16 +83,16 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<(), Failure> {
     }
     let manifest = args.labels.as_deref().map(Manifest::read).transpose()?;
     let clips = clips(&args.paths, manifest.as_ref())?;
+    if clips.is_empty() {
+        let message =
+            "no recordings there: name files, or folders with .flac, .wav, .mp3, .ogg or .m4a";
+        return Err(Failure::new(Kind::Input, message));
+    }
     let noise = args.noise.as_deref().map(audio::decode_file).transpose()?;
     let model = setup.model()?;
     let mut report = Report::default();
     report.put("bench", "commands");
-    report.put("machine", machine::name());
-    report.put("threads", json!(model.exec().n_threads()));
-    report.put("simd", model.exec().cpu().name());
-    report.put("model", model.name());
-    report.put("compute", model.compute().name());
-    report.put("decoding", settings.options.decoding());
+    report.conditions(&model, &settings.options.decoding());
     report.put("pace", args.pace.name());
     let conditions: Vec<Option<f64>> = match args.snr.is_empty() {
         true => vec![None],
@@ -100,22 +101,32 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<(), Failure> {
     let (mut rows, mut misses, mut delays) = (Vec::new(), Vec::new(), Vec::new());
     for snr_db in conditions {
         let mut sums = Sums::default();
+        let name = snr_db.map_or("as recorded".to_owned(), |db| format!("{db} dB"));
+        let bar = progress::count(clips.len(), &name);
         for (i, clip) in clips.iter().enumerate() {
             let mut samples = audio::decode_file(&clip.file)?;
             if let (Some(noise), Some(snr_db)) = (&noise, snr_db) {
                 add_noise(&mut samples, noise, snr_db, i);
             }
             let heard = live::listen(args.pace, &samples, &settings, &model)?;
-            if let Some(miss) = sums.add(clip, &samples, &heard, &mut delays) {
-                misses.push(miss);
+            let understood = Understood::of(&heard, &mut delays);
+            if !sums.add(clip.label.as_ref(), samples.len(), &understood) {
+                misses.push(understood.told(&clip.file));
             }
+            bar.inc(1);
         }
+        bar.finish_and_clear();
         rows.push(sums.row(snr_db));
     }
     report.spread("delay_ms", &mut delays);
     report.table("conditions", rows);
     report.table("misses", misses);
     report.print(globals)
+}
+
+fn decibels(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|db| (-60.0..=120.0).contains(db));
+    number.ok_or_else(|| "decibels are a number from -60 to 120".to_owned())
 }
 
 /// The recordings at `paths`, those in folders by name.
@@ -145,13 +156,18 @@ fn clips(paths: &[PathBuf], manifest: Option<&Manifest>) -> Result<Vec<Clip>, Fa
         files.append(&mut inside);
     }
     let clip = |file: PathBuf| {
-        let labels = manifest.and_then(|manifest| manifest.labels(&file));
-        Clip {
-            label: labels.and_then(|labels| serde_json::from_str(labels).ok()),
-            file,
-        }
+        let text = manifest.and_then(|manifest| manifest.labels(&file));
+        // Other labels tell of other things.
+        let label = text
+            .filter(|text| text.starts_with('{'))
+            .map(serde_json::from_str);
+        let label = label.transpose().map_err(|error| {
+            let message = format!("the label of {} is unusable: {error}", file.display());
+            Failure::new(Kind::Input, message)
+        })?;
+        Ok(Clip { file, label })
     };
-    Ok(files.into_iter().map(clip).collect())
+    files.into_iter().map(clip).collect()
 }
 
 /// Adds `noise`, from another place for each recording, `snr_db` quieter than it.
@@ -183,25 +199,37 @@ struct Sums {
     utterances: usize,
 }
 
-impl Sums {
-    /// Counts a recording; what went wrong with it, if anything did. Delays from the end of speech
-    /// go to `delays`, in milliseconds.
-    fn add(
-        &mut self,
-        clip: &Clip,
-        samples: &[f32],
-        heard: &Heard,
-        delays: &mut Vec<f64>,
-    ) -> Option<(String, Map<String, Value>)> {
-        let mut understood: Vec<(&str, &BTreeMap<String, String>)> = Vec::new();
-        let (mut texts, mut scores) = (Vec::new(), Vec::new());
-        let mut reason = None;
+/// What came of a recording.
+#[derive(Default)]
+struct Understood<'h> {
+    commands: Vec<Command<'h>>,
+    texts: Vec<&'h str>,
+    rejected: Option<String>,
+}
+
+/// A command that was understood, with its slots.
+struct Command<'h> {
+    name: &'h str,
+    slots: BTreeMap<&'h str, &'h str>,
+    score: f32,
+    margin: Option<f32>,
+}
+
+/// Slots that have a value; spaces around it do not count.
+fn given(slots: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
+    let said = slots
+        .iter()
+        .map(|(slot, value)| (slot.as_str(), value.trim()));
+    said.filter(|(_, value)| !value.is_empty()).collect()
+}
+
+impl<'h> Understood<'h> {
+    /// Delays from the end of speech to the command go to `delays`, in milliseconds.
+    fn of(heard: &'h Heard, delays: &mut Vec<f64>) -> Self {
+        let mut understood = Understood::default();
         for (at_s, event) in &heard.events {
             match event {
-                Event::Final { text, .. } => {
-                    self.utterances += 1;
-                    texts.push(text.as_str());
-                }
+                Event::Final { text, .. } => understood.texts.push(text),
                 Event::Command {
                     name,
                     slots,
@@ -210,79 +238,87 @@ impl Sums {
                     margin,
                     ..
                 } => {
-                    understood.push((name, slots));
-                    scores.push((*score, *margin));
                     delays.push((at_s - t.0) * 1e3);
+                    understood.commands.push(Command {
+                        name,
+                        slots: given(slots),
+                        score: *score,
+                        margin: *margin,
+                    });
                 }
                 Event::Rejected {
                     best,
                     score,
-                    reason: why,
+                    reason,
                     ..
                 } => {
-                    reason = Some(format!("{why} {best:?} {score:?}"));
+                    let nearest = best.as_deref().unwrap_or("none");
+                    let score = score.map_or(String::new(), |score| format!(" {score:.2}"));
+                    understood.rejected = Some(format!("{reason}, nearest {nearest}{score}"));
                 }
                 _ => {}
             }
         }
-        let given = |slots: &BTreeMap<String, String>| -> BTreeMap<String, String> {
-            let said = slots.iter().filter(|(_, value)| !value.trim().is_empty());
-            said.map(|(slot, value)| (slot.clone(), value.trim().to_owned()))
-                .collect()
-        };
-        let is_right = match &clip.label {
-            None => {
-                self.others += 1;
-                self.others_s += samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
-                self.false_accepts += understood.len();
-                understood.is_empty()
-            }
-            Some(label) => {
-                self.labelled += 1;
-                let same_name = |(name, _): &&(&str, _)| *name == label.intent;
-                let is_meant = |(name, slots): &(&str, &BTreeMap<String, String>)| {
-                    *name == label.intent && given(slots) == given(&label.slots)
-                };
-                let is_right = understood.len() == 1 && understood.iter().all(is_meant);
-                match (
-                    is_right,
-                    understood.iter().find(same_name),
-                    understood.is_empty(),
-                ) {
-                    (true, ..) => self.right += 1,
-                    (false, Some(_), _) => self.wrong_slots += 1,
-                    (false, None, false) => self.wrong_command += 1,
-                    (false, None, true) => {}
-                }
-                is_right
-            }
-        };
-        if is_right {
-            return None;
-        }
-        let file = clip.file.display().to_string();
-        let understood: Vec<Value> = understood
-            .iter()
-            .zip(&scores)
-            .map(|((name, slots), (score, margin))| {
-                let score = round_to(f64::from(*score), 100.0);
-                json!({"command": name, "slots": slots, "score": score, "margin": margin})
+        understood
+    }
+
+    /// As a line for people, and as an object.
+    fn told(&self, file: &Path) -> (String, Map<String, Value>) {
+        let rounded = |x: f32| round_to(f64::from(x), 100.0);
+        let command = |command: &Command<'_>| {
+            json!({
+                "command": command.name,
+                "slots": command.slots,
+                "score": rounded(command.score),
+                "margin": command.margin.map(rounded),
             })
-            .collect();
+        };
+        let commands: Vec<Value> = self.commands.iter().map(command).collect();
+        let (file, text) = (file.display().to_string(), self.texts.join(" "));
+        let what = match (&self.rejected, commands.is_empty()) {
+            (Some(rejected), true) => format!("rejected: {rejected}"),
+            _ => format!("understood as {}", Value::Array(commands.clone())),
+        };
+        let line = format!("{file}: {text:?} {what}");
         let mut object = Map::new();
-        let text = texts.join(" ");
-        let line = format!(
-            "{file}: {text:?} understood as {}{}",
-            Value::Array(understood.clone()),
-            reason
-                .as_ref()
-                .map_or(String::new(), |reason| format!(", rejected: {reason}"))
-        );
         object.insert("file".to_owned(), json!(file));
         object.insert("text".to_owned(), json!(text));
-        object.insert("understood".to_owned(), json!(understood));
-        object.insert("rejected".to_owned(), json!(reason));
-        Some((line, object))
+        object.insert("understood".to_owned(), json!(commands));
+        object.insert("rejected".to_owned(), json!(self.rejected));
+        (line, object)
+    }
+}
+
+impl Sums {
+    /// Counts a recording of `n_samples`; whether it was understood as it should be.
+    fn add(
+        &mut self,
+        label: Option<&Label>,
+        n_samples: usize,
+        understood: &Understood<'_>,
+    ) -> bool {
+        self.utterances += understood.texts.len();
+        let commands = &understood.commands;
+        let Some(label) = label else {
+            self.others += 1;
+            self.others_s += n_samples as f64 / f64::from(SAMPLE_RATE_HZ);
+            self.false_accepts += commands.len();
+            return commands.is_empty();
+        };
+        self.labelled += 1;
+        let is_meant = |command: &Command<'_>| {
+            command.name == label.intent && command.slots == given(&label.slots)
+        };
+        if commands.len() == 1 && commands.iter().all(is_meant) {
+            self.right += 1;
+            return true;
+        }
+        if commands.iter().any(|command| command.name == label.intent) {
+            self.wrong_slots += 1;
+        } else if !commands.is_empty() {
+            self.wrong_command += 1;
+        }
+        false
     }
 
     fn row(&self, snr_db: Option<f64>) -> (String, Map<String, Value>) {
@@ -333,5 +369,47 @@ mod tests {
         let added: Vec<f32> = samples.iter().zip(&clean).map(|(a, b)| a - b).collect();
         let snr_db = 10.0 * (power(&clean) / power(&added)).log10();
         assert!((snr_db - 20.0).abs() < 0.1, "{snr_db}");
+    }
+
+    #[test]
+    fn slots_must_be_the_meant_ones_and_no_others() {
+        let label: Label =
+            serde_json::from_str(r#"{"intent": "order", "slots": {"drink": " tea", "milk": ""}}"#)
+                .expect("a label");
+        let understood = |name: &'static str, slots: &[(&'static str, &'static str)]| {
+            let command = Command {
+                name,
+                slots: slots.iter().copied().collect(),
+                score: 0.0,
+                margin: None,
+            };
+            Understood {
+                commands: vec![command],
+                ..Understood::default()
+            }
+        };
+        let mut sums = Sums::default();
+        assert!(sums.add(Some(&label), 1, &understood("order", &[("drink", "tea")])));
+        assert!(!sums.add(
+            Some(&label),
+            1,
+            &understood("order", &[("drink", "coffee")])
+        ));
+        let more = [("drink", "tea"), ("size", "small")];
+        assert!(!sums.add(Some(&label), 1, &understood("order", &more)));
+        assert!(!sums.add(Some(&label), 1, &understood("stop", &[])));
+        assert!(!sums.add(Some(&label), 1, &Understood::default()));
+        assert!(!sums.add(None, 1, &understood("stop", &[])));
+        assert!(sums.add(None, 1, &Understood::default()));
+        assert_eq!(
+            (
+                sums.labelled,
+                sums.right,
+                sums.wrong_slots,
+                sums.wrong_command
+            ),
+            (5, 1, 2, 1)
+        );
+        assert_eq!((sums.others, sums.false_accepts), (2, 1));
     }
 }

@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
+use super::machine;
 use crate::cli::output::Out;
 use crate::cli::{Failure, Globals};
 use crate::event::round_to;
+use crate::whisper::Model;
 
 /// Median, least and greatest of several runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,6 +72,16 @@ impl Report {
         };
         self.line(name, &text);
         self.values.insert(name.to_owned(), value);
+    }
+
+    /// Under which conditions all of it was measured.
+    pub(super) fn conditions(&mut self, model: &Model, decoding: &str) {
+        self.put("machine", machine::name());
+        self.put("threads", json!(model.exec().n_threads()));
+        self.put("simd", model.exec().cpu().name());
+        self.put("model", model.name());
+        self.put("compute", model.compute().name());
+        self.put("decoding", decoding);
     }
 
     /// A measurement.

@@ -209,13 +209,8 @@ fn encode_windows(model: &Model, n: u16) -> Vec<f64> {
 /// Under which conditions it was measured.
 fn describe(args: &Args, measured: &Measured, report: &mut Report) {
     let model = &measured.model;
-    report.put("machine", machine::name());
-    report.put("threads", json!(model.exec().n_threads()));
-    report.put("simd", model.exec().cpu().name());
+    report.conditions(model, measured.decoding.as_str());
     report.put("kernels", json!(tile_names(model.exec().cpu())));
-    report.put("model", model.name());
-    report.put("compute", model.compute().name());
-    report.put("decoding", measured.decoding.as_str());
     report.put("window", args.window.name());
     report.put("runs", json!(args.runs));
     report.put("audio_s", json!(round_to(measured.audio_s, 1000.0)));

@@ -8,8 +8,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
-use super::progress;
 use crate::cli::Failure;
+use crate::cli::progress;
 use crate::error::Kind;
 use crate::format::{self, FormatError, WhisperFile};
 use crate::quant::BlockType;

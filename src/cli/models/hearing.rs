@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::progress;
 use crate::audio;
+use crate::cli::progress;
 use crate::cli::setup::Setup;
 use crate::cli::{Failure, Globals};
 use crate::error::Kind;

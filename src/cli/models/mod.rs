@@ -3,7 +3,6 @@
 mod convert;
 mod hearing;
 mod info;
-mod progress;
 mod quantize;
 
 use std::fmt::Write as _;
@@ -14,6 +13,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};
 
+use super::progress;
 use super::{Failure, Globals};
 use crate::error::Kind;
 use crate::format::WhisperFile;

@@ -258,13 +258,7 @@ impl Stream {
         };
         let candidates: Vec<Candidate> = words.iter().zip(&ends).map(candidate).collect();
         let heard_s = self.n_columns() as f64 / COLUMNS_PER_SECOND as f64;
-        let evidence = Evidence {
-            after,
-            n_stable,
-            heard_s,
-            has_begun: self.has_begun(),
-        };
-        let n = commit::n_settled(&candidates, evidence, &self.settings);
+        let n = self.n_settled(&candidates, after, n_stable, heard_s);
         let settled = words.iter().zip(&ends).take(n);
         let settled = settled.map(|(word, end)| {
             let mut word = word.clone();
@@ -281,9 +275,16 @@ impl Stream {
         n
     }
 
-    /// Whether words of the utterance are committed.
-    fn has_begun(&self) -> bool {
-        self.seek > 0 || self.text.n_committed > 0
+    /// How many of the words after the committed ones are settled, of a text of which `n_stable`
+    /// tokens are those of the step before, with `heard_s` of audio in the window.
+    fn n_settled(&self, words: &[Candidate], after: After, n_stable: usize, heard_s: f64) -> usize {
+        let evidence = Evidence {
+            after,
+            n_stable,
+            heard_s,
+            has_begun: self.seek > 0 || self.text.n_committed > 0,
+        };
+        commit::n_settled(words, evidence, &self.settings)
     }
 
     /// Encodes and decodes the window into `self.stepper`.
@@ -410,13 +411,7 @@ impl Stream {
         let n_stable = self.text.replace_tail(&self.stepper.text, n_forced);
         let n_stable = if self.is_full() { usize::MAX } else { n_stable };
         let heard_s = n_columns as f64 / COLUMNS_PER_SECOND as f64;
-        let evidence = Evidence {
-            after,
-            n_stable,
-            heard_s,
-            has_begun: self.has_begun(),
-        };
-        let n = commit::n_settled(&candidates, evidence, &self.settings);
+        let n = self.n_settled(&candidates, after, n_stable, heard_s);
         let open = words.split_off(n);
         let committed = self.commit(words);
         let open = open.into_iter().map(|(_, mut word)| {

@@ -7,10 +7,10 @@ use clap::Args as ClapArgs;
 use serde_json::{Map, Value, json};
 
 use super::live::{self, Heard, Pace};
-use super::machine;
 use super::manifest::Manifest;
 use super::report::Report;
 use crate::audio;
+use crate::cli::progress;
 use crate::cli::setup::Setup;
 use crate::cli::{Failure, Globals};
 use crate::dsp::SAMPLE_RATE_HZ;
@@ -87,13 +87,16 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<(), Failure> {
     };
     let mut whole = Transcriber::new(model.clone(), options)?;
     let mut sums = Sums::default();
+    let bar = progress::count(args.files.len(), model.name());
     for file in &args.files {
         let samples = audio::decode_file(file)?;
         let reference = references.as_ref().and_then(|known| known.reference(file));
         let heard = live::listen(args.pace, &samples, &settings, &model)?;
         let words = offline(&mut whole, &samples);
         sums.add(file, &samples, heard, &words, reference);
+        bar.inc(1);
     }
+    bar.finish_and_clear();
     let mut report = Report::default();
     report.put("bench", "stream");
     describe(args, &settings, &model, &mut report);
@@ -111,12 +114,7 @@ fn offline(whole: &mut Transcriber, samples: &[f32]) -> Vec<Word> {
 
 /// Under which conditions it was measured.
 fn describe(args: &Args, settings: &Settings, model: &Arc<Model>, report: &mut Report) {
-    report.put("machine", machine::name());
-    report.put("threads", json!(model.exec().n_threads()));
-    report.put("simd", model.exec().cpu().name());
-    report.put("model", model.name());
-    report.put("compute", model.compute().name());
-    report.put("decoding", settings.options.decoding());
+    report.conditions(model, &settings.options.decoding());
     report.put("pace", args.pace.name());
     report.put("step_ms", json!(settings.step_ms));
     report.put("runs", json!(1));

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::models::Progress;
 
 /// A bar that counts bytes; hidden where stderr is no screen.
-pub(super) fn bar(size_bytes: u64, name: &str) -> ProgressBar {
+pub(crate) fn bar(size_bytes: u64, name: &str) -> ProgressBar {
     let bar = ProgressBar::new(size_bytes).with_message(name.to_owned());
     let look = "{msg}  [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
     // The template is ours; were it wrong the plain look would do.
@@ -18,7 +18,7 @@ pub(super) fn bar(size_bytes: u64, name: &str) -> ProgressBar {
 }
 
 /// A bar that counts recordings; hidden where stderr is no screen.
-pub(super) fn count(n: usize, name: &str) -> ProgressBar {
+pub(crate) fn count(n: usize, name: &str) -> ProgressBar {
     let bar = ProgressBar::new(n as u64).with_message(name.to_owned());
     let look = "{msg}  [{bar:30}] {pos} of {len} recordings, {eta} left";
     // The template is ours; were it wrong the plain look would do.
@@ -29,19 +29,19 @@ pub(super) fn count(n: usize, name: &str) -> ProgressBar {
 }
 
 /// What a fetch shows.
-pub(super) struct Shown {
+pub(crate) struct Shown {
     bar: ProgressBar,
 }
 
 impl Shown {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Shown {
             bar: ProgressBar::hidden(),
         }
     }
 
     /// Shows one step.
-    pub(super) fn step(&mut self, step: Progress<'_>) {
+    pub(crate) fn step(&mut self, step: Progress<'_>) {
         match step {
             Progress::At { done_bytes } => self.bar.set_position(done_bytes),
             Progress::Start { file, size_bytes } => self.replace(bar(size_bytes, file)),
