@@ -11,11 +11,14 @@
 //! | [`attend`] | where in the audio a token looks |
 //! | [`checks`] | signs that a hypothesis is not about what was said |
 //! | [`commit`] | which words are settled |
+//! | [`rest`] | in a pause and at the end: the words after the committed ones |
 //! | [`trim`] | where the audio is cut when the window grows long |
+//! | [`weigh`] | the configured commands in the audio |
 
 mod attend;
 mod checks;
 mod commit;
+mod rest;
 mod settings;
 mod step;
 mod text;
@@ -23,7 +26,7 @@ mod trim;
 mod weigh;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use crate::dsp::MelStream;
@@ -214,65 +217,6 @@ impl Stream {
             step.volatile.clear();
         }
         step
-    }
-
-    /// The rest of the utterance as it stands: all that follows the committed words, decoded with
-    /// every care. Nothing is committed; the utterance may go on. Cut short when `abort` becomes
-    /// true.
-    pub fn conclude(&mut self, abort: &Arc<AtomicBool>) -> Conclusion {
-        self.reader.abort.clone_from(abort);
-        let exec = self.reader.model.exec().clone();
-        let mut conclusion = exec.run(|| self.read_rest(&exec));
-        conclusion.aborted = abort.load(Ordering::Acquire);
-        conclusion
-    }
-
-    /// As [`Stream::conclude`], in a pause; what is settled by now is committed, and the rest may
-    /// still change when the utterance goes on.
-    pub fn pause(&mut self, abort: &Arc<AtomicBool>) -> Conclusion {
-        let mut conclusion = self.conclude(abort);
-        if !conclusion.aborted && !conclusion.doubtful {
-            conclusion.n_settled =
-                self.settle_rest(&conclusion.words, self.rest_stable, After::Nothing);
-        }
-        conclusion
-    }
-
-    /// The pause lasts: of `words`, the rest of its [`Conclusion`], those are committed after which
-    /// there has been silence for long enough; their number.
-    pub fn wait(&mut self, words: &[Word]) -> usize {
-        // All was heard up to the pause and for some time after it: no further step could agree or
-        // disagree. But how speech goes on may change what came before, so there is no hurry.
-        self.settle_rest(words, usize::MAX, After::Silence)
-    }
-
-    /// Commits of the rest what is settled; the number of words.
-    fn settle_rest(&mut self, words: &[Word], n_stable: usize, after: After) -> usize {
-        let window_s = self.seek as f64 / COLUMNS_PER_SECOND as f64;
-        let mut ends = std::mem::take(&mut self.rest_ends);
-        let candidate = |(word, end): (&Word, &usize)| Candidate {
-            end_token: *end,
-            t1: word.t1.0 - window_s,
-            is_whole: !word.text.contains(char::REPLACEMENT_CHARACTER),
-            p: word.p,
-        };
-        let candidates: Vec<Candidate> = words.iter().zip(&ends).map(candidate).collect();
-        let heard_s = self.n_columns() as f64 / COLUMNS_PER_SECOND as f64;
-        let n = self.n_settled(&candidates, after, n_stable, heard_s);
-        let settled = words.iter().zip(&ends).take(n);
-        let settled = settled.map(|(word, end)| {
-            let mut word = word.clone();
-            (word.t0.0, word.t1.0) = (word.t0.0 - window_s, word.t1.0 - window_s);
-            (*end, word)
-        });
-        let settled: Vec<_> = settled.collect();
-        // No echo: it would have been a word too many in the rest already.
-        self.place(settled, 0);
-        let n_tokens = n.checked_sub(1).map_or(0, |last| ends[last]);
-        ends.drain(..n);
-        ends.iter_mut().for_each(|end| *end -= n_tokens);
-        self.rest_ends = ends;
-        n
     }
 
     /// How many of the words after the committed ones are settled, of a text of which `n_stable`
@@ -505,75 +449,6 @@ impl Stream {
         self.text.clear();
         self.drop_columns(n_columns);
         words
-    }
-
-    /// The words after the committed ones, window by window.
-    fn read_rest(&mut self, exec: &Exec) -> Conclusion {
-        let n_mels = self.reader.model.dims().n_mels;
-        let n_columns = self.n_columns();
-        let mut conclusion = Conclusion::default();
-        self.rest_ends.clear();
-        if self.text.n_committed == 0 && self.seek == 0 {
-            self.reader.forget_language();
-        }
-        self.reader.resume_nothing();
-        let (mut at, mut n_windows) = (0, 0);
-        while at + MIN_COLUMNS <= n_columns && !self.reader.abort.load(Ordering::Relaxed) {
-            let window = Columns {
-                values: &self.columns[at * n_mels..],
-                n: (n_columns - at).min(self.reader.window_columns()),
-            };
-            let is_first = at == 0;
-            n_windows += 1;
-            let given = match is_first {
-                true => self.text.given(self.settings.verify),
-                false => Given::default(),
-            };
-            let n_forced = given.forced.len();
-            let text = self.reader.text(exec, window, given);
-            log::debug!(
-                "rest: {} tokens, no speech {:.2}, log-probability {:.2}, of words {:.2}, \
-                 {} of {} columns loud",
-                text.tokens.len(),
-                text.no_speech_prob,
-                text.avg_logprob,
-                text.spoken_logprob(self.text.eot),
-                self.reader.n_loud_columns(0..window.n, window),
-                window.n
-            );
-            // Few words for much sound, and improbable ones.
-            let doubted =
-                text.spoken_logprob(self.text.eot) < self.reader.options.thresholds.logprob;
-            let is_vague = n_forced == 0 && doubted && self.reader.is_sparse(&text, window);
-            let is_noise = is_vague || self.is_noise(&text);
-            let (hypothesis, mut advance) = self.reader.split(text, window);
-            if let Some(hypothesis) = hypothesis.filter(|_| !is_noise) {
-                let mut n_tokens = self.reader.spans.last().map_or(0, |span| span.tokens.end);
-                if n_tokens < n_forced {
-                    // What is committed is not taken up again.
-                    (n_tokens, advance) = (hypothesis.tokens.len(), window.n);
-                }
-                let thresholds = &self.reader.options.thresholds;
-                conclusion.doubtful |= hypothesis.avg_logprob < thresholds.logprob
-                    || hypothesis.compression_ratio > thresholds.compression_ratio;
-                let t0 = (self.seek + at) as f64 / COLUMNS_PER_SECOND as f64;
-                let words = self.reader.words(exec, &hypothesis, window.n / 2, t0);
-                let (words, ends) =
-                    self.text
-                        .rest(&self.reader.model, &hypothesis, (n_forced, n_tokens), words);
-                self.append(words, &mut conclusion.words);
-                if is_first {
-                    self.rest_stable = self.text.replace_tail(&hypothesis, n_forced);
-                    self.rest_ends = ends;
-                }
-            }
-            at += advance;
-        }
-        self.is_whole = n_windows == 1 && self.seek == 0;
-        if n_windows > 1 {
-            self.reader.forget_window();
-        }
-        conclusion
     }
 
     /// Appends `words`, whose times never run backwards.
