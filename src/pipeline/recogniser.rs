@@ -256,7 +256,8 @@ impl Recogniser {
             return;
         };
         let mut rest = self.ear.conclude(Purpose::Pause);
-        if rest.aborted {
+        if rest.aborted || rest.doubtful {
+            // Nothing is shown of it, and the final is worked out anew with more care.
             utterance.pause = Pause::Yes(None);
             return;
         }
@@ -284,7 +285,6 @@ impl Recogniser {
         if let Pause::Yes(Some(Rest {
             conclusion: rest, ..
         })) = &mut pause
-            && !rest.doubtful
             && !rest.words.is_empty()
         {
             let n = self.ear.wait(&rest.words).min(rest.words.len());

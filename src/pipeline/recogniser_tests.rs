@@ -331,6 +331,18 @@ fn speech_after_a_pause_has_the_rest_worked_out_anew() {
 }
 
 #[test]
+fn a_doubtful_text_in_a_pause_is_not_the_final() {
+    let doubts = Script {
+        doubts: Some(Purpose::Pause),
+        ..script()
+    };
+    let (calls, events) = with_pause(doubts, &[Speech::Pause, window(), END]);
+    assert_eq!(*calls.last().unwrap(), Call::Conclude(Purpose::Final));
+    assert_eq!(last(&events).0, "turn on the kitchen lights.");
+    assert!(last(&events).1.is_empty());
+}
+
+#[test]
 fn words_are_committed_while_a_pause_lasts() {
     let ear = Script {
         settles_in_pauses: true,

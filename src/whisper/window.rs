@@ -82,6 +82,8 @@ pub(super) struct WindowReader {
     loudest: f32,
     /// The window before ended early, and this one takes up its rest.
     resumed: bool,
+    /// Chance is not tried: there will be a better time for it.
+    pub(super) is_hasty: bool,
     normalised: Vec<f32>,
     encoder: EncoderState,
     /// Frames of the present window that are encoded, with the loudest value they were scaled by.
@@ -116,6 +118,7 @@ impl WindowReader {
             language,
             loudest: f32::NEG_INFINITY,
             resumed: false,
+            is_hasty: false,
             normalised: vec![0.0; 2 * dims.n_audio_ctx * dims.n_mels],
             encoder: model.encoder().state_that_keeps(keep),
             kept: (0, 0.0),
@@ -190,7 +193,7 @@ impl WindowReader {
             return Hypothesis::default();
         }
         self.detect_language(exec);
-        let n_temperatures = match self.resumed {
+        let n_temperatures = match self.resumed || self.is_hasty {
             true => 1,
             false => self.options.thresholds.temperatures.len(),
         };

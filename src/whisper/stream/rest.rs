@@ -28,8 +28,13 @@ impl Stream {
 
     /// As [`Stream::conclude`], in a pause; what is settled by now is committed, and the rest may
     /// still change when the utterance goes on.
+    ///
+    /// A text that is not believed is not tried again by chance: speech may go on, and with it comes
+    /// a better text. Should it have been the end, [`Stream::conclude`] takes the time.
     pub fn pause(&mut self, abort: &Arc<AtomicBool>) -> Conclusion {
+        self.reader.is_hasty = true;
         let mut conclusion = self.conclude(abort);
+        self.reader.is_hasty = false;
         if !conclusion.aborted && !conclusion.doubtful {
             conclusion.n_settled =
                 self.settle_rest(&conclusion.words, self.rest_stable, After::Nothing);
