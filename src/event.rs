@@ -127,6 +127,18 @@ pub struct Readings {
     pub readings: Vec<Reading>,
 }
 
+/// The wake phrase at the beginning of an utterance.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WakeHeard {
+    /// The phrase, as configured.
+    pub phrase: String,
+    /// How much less likely than the free transcription it is, in nats for each token; 0 is as
+    /// likely.
+    pub score: f32,
+    /// What was said after it, as text; empty when nothing was.
+    pub rest: String,
+}
+
 /// Everything hark reports.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -178,6 +190,10 @@ pub enum Event {
         /// Which commands are in its audio; for the control stage, and not written.
         #[serde(skip)]
         readings: Option<Readings>,
+        /// The wake phrase it begins with, if one is configured; for the control stage, and not
+        /// written.
+        #[serde(skip)]
+        wake: Option<WakeHeard>,
     },
     /// A command was understood.
     Command {

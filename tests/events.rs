@@ -55,6 +55,7 @@ fn events() -> Vec<Event> {
             words,
             flags: vec!["low_confidence".to_owned()],
             readings: None,
+            wake: None,
         },
         Event::Command {
             id: 3,

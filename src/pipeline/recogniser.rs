@@ -353,6 +353,7 @@ impl Recogniser {
             words: utterance.committed,
             flags,
             readings,
+            wake: None,
         });
     }
 }

@@ -273,6 +273,7 @@ mod tests {
             words: Vec::new(),
             flags: Vec::new(),
             readings: None,
+            wake: None,
         }
     }
 

@@ -192,6 +192,7 @@ mod tests {
             words: Vec::new(),
             flags: Vec::new(),
             readings: None,
+            wake: None,
         };
         vec![
             (1.1, start),
