@@ -396,6 +396,137 @@ fn the_check_tells_what_was_probably_not_meant() {
     }
 }
 
+#[test]
+fn the_check_compares_what_can_be_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    let text = "[[command]]\nname = 'call'\nsentences = ['ring {who} up']\n\
+                [[command]]\nname = 'jon'\nsentences = [\n'ring mum up',\n'stop']\n\
+                [lists]\nwho = ['Jon',\n'John']\n";
+    fs::write(&file, text).unwrap();
+    let output = hark(&["commands", "check", "--config", file.to_str().unwrap()]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for expected in [
+        "c.toml:8: warning: command `jon`: \"stop\" is said every day",
+        "c.toml:11: warning: list `who`: \"jon\" and \"john\" sound alike",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    // The examples are no bad ones.
+    for file in [
+        "examples/coffee.toml",
+        "examples/desktop.toml",
+        "examples/home.toml",
+    ] {
+        let output = hark(&["commands", "check", "--config", file]);
+        let text = stdout(&output);
+        assert!(text.ends_with(": no mistakes\n"), "{file}: {text}");
+        assert!(!text.contains("sound"), "{file}: {text}");
+    }
+}
+
+/// Whatever is drawn from a configuration is understood as the command it was drawn from.
+#[test]
+fn samples_are_understood_as_their_commands() {
+    for file in [
+        "config.toml",
+        "examples/home.toml",
+        "examples/desktop.toml",
+        "examples/coffee.toml",
+    ] {
+        let output = hark(&[
+            "commands", "sample", "--config", file, "--count", "200", "--seed", "5", "--json",
+        ]);
+        let all: Vec<serde_json::Value> = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(all.len(), 200, "{file}");
+        let matcher = matcher(file);
+        for sampled in all {
+            let text = sampled["text"].as_str().unwrap();
+            let name = understood(&matcher, text);
+            let name = name.split(' ').next().unwrap();
+            assert_eq!(sampled["command"], name, "{file}: {text}");
+        }
+    }
+    let draw = |seed: &str| {
+        let args = ["commands", "sample", "--seed", seed, "--command", "lights"];
+        stdout(&hark(&args))
+    };
+    assert_eq!(draw("1"), draw("1"));
+    assert_ne!(draw("1"), draw("2"));
+    assert!(draw("3").lines().all(|line| line.starts_with("lights ")));
+    let output = hark(&["commands", "sample", "--command", "light"]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("did you mean lights?"), "{message}");
+}
+
+#[test]
+fn calibration_says_what_it_needs() {
+    let config = "examples/coffee.toml";
+    let table = "tests/data/speech/manifest.tsv";
+    for (args, code, part) in [
+        (&["--positives", "."][..], 2, "--negatives"),
+        (&["--negatives", ".", "--budget", "ten"][..], 2, "1/10h"),
+        (&["--negatives", "src"][..], 5, "no recordings there"),
+        (
+            &[
+                "--negatives",
+                "src",
+                "--labels",
+                table,
+                "--where",
+                "speeker=x",
+                "--positives",
+                "tests/data/speech/command",
+            ][..],
+            2,
+            "has no column speeker",
+        ),
+    ] {
+        let mut all = vec!["commands", "calibrate", "--config", config];
+        all.extend(args);
+        let output = hark(&all);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {message}");
+        assert!(message.contains(part), "{args:?}: {message}");
+    }
+}
+
+/// From recordings to thresholds, a table and a picture.
+#[test]
+fn calibration_of_a_few_recordings() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("trade-off.svg");
+    let output = hark(&[
+        "commands",
+        "calibrate",
+        "--config",
+        "examples/coffee.toml",
+        "--negatives",
+        "tests/data/speech/dictation/dictation_en_0005.flac",
+        "--positives",
+        "tests/data/speech/command/command_en_0003.flac",
+        "--labels",
+        "tests/data/speech/manifest.tsv",
+        "--svg",
+        picture.to_str().unwrap(),
+        "--json",
+    ]);
+    let text = stdout(&output);
+    let found: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(found["result"]["labelled"], 1, "{text}");
+    assert_eq!(found["result"]["acceptance"], 1.0, "{text}");
+    assert_eq!(found["result"]["false_accepts"], 0, "{text}");
+    assert_eq!(found["proven"], false, "{text}");
+    assert!(found["utterances"].as_u64().unwrap() > 0, "{text}");
+    let picture = fs::read_to_string(&picture).unwrap();
+    assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+}
+
 /// What an action finds in its environment: every slot, and none of another hark.
 #[test]
 fn actions_find_every_slot_in_their_environment() {

@@ -16,11 +16,13 @@ use crate::error::Kind;
 
 mod bench;
 mod caption;
+mod clips;
 mod commands;
 mod devices;
 mod failure;
 mod interruptible;
 mod live;
+mod manifest;
 mod models;
 pub(crate) mod output;
 mod progress;

@@ -8,7 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::action::{Action, Shell};
-use super::spec::{CommandSpec, GrammarSpec, ListSpec, Origin, Sentence};
+use super::lint;
+use super::spec::{GrammarSpec, ListSpec, Origin, Sentence};
 use super::template::{self, Node};
 
 /// How bad it is.
@@ -31,11 +32,11 @@ pub struct Remark {
     pub text: String,
 }
 
-/// Everything remarkable about `spec`, in order of the commands.
+/// Everything remarkable about `spec`.
 pub fn remarks(spec: &GrammarSpec) -> Vec<Remark> {
     let mut remarks = Vec::new();
     same_names(spec, &mut remarks);
-    shared_sentences(spec, &mut remarks);
+    remarks.append(&mut lint::remarks(spec));
     for command in &spec.commands {
         if let Some(action) = &command.action {
             let texts = missing(action).into_iter();
@@ -74,76 +75,6 @@ fn same_names(spec: &GrammarSpec, to: &mut Vec<Remark>) {
             }
             None => drop(first.insert(&command.name, &command.origin)),
         }
-    }
-}
-
-fn shared_sentences(spec: &GrammarSpec, to: &mut Vec<Remark>) {
-    let mut first: BTreeMap<Vec<String>, (&CommandSpec, &Sentence)> = BTreeMap::new();
-    for command in &spec.commands {
-        for sentence in &command.sentences {
-            for spoken in spoken(command, sentence) {
-                let (owner, other) = *first.entry(spoken.clone()).or_insert((command, sentence));
-                if owner.name == command.name {
-                    continue;
-                }
-                let text = format!(
-                    "command `{}`: \"{}\" is also said for `{}` ({}); it is ambiguous, and neither \
-                     is done",
-                    command.name,
-                    spoken.join(" "),
-                    owner.name,
-                    other.origin
-                );
-                to.push(remark(&sentence.origin, Weight::Mistake, text));
-                // One example is enough for a sentence.
-                break;
-            }
-        }
-    }
-}
-
-/// Most ways to say a sentence that are compared.
-const MAX_FORMS: usize = 500;
-
-/// Ways to say a sentence, as normalised words. A list of all commands stands for itself; one of
-/// the command's own may mean something else in every command, so it is told apart by its owner.
-fn spoken(command: &CommandSpec, sentence: &Sentence) -> BTreeSet<Vec<String>> {
-    let Ok(node) = template::parse(&sentence.template) else {
-        return BTreeSet::new();
-    };
-    let mut forms = forms(command, &node);
-    forms.truncate(MAX_FORMS);
-    let words =
-        |form: String| -> Vec<String> { form.split_whitespace().map(str::to_lowercase).collect() };
-    forms.into_iter().map(words).collect()
-}
-
-fn forms(command: &CommandSpec, node: &Node) -> Vec<String> {
-    let joined = |parts: &[Node]| {
-        parts.iter().fold(vec![String::new()], |before, part| {
-            let after = forms(command, part);
-            let both = before
-                .iter()
-                .flat_map(|a| after.iter().map(move |b| format!("{a}{b}")));
-            both.take(MAX_FORMS).collect()
-        })
-    };
-    match node {
-        Node::Text(text) => vec![text.clone()],
-        Node::Sequence(parts) => joined(parts),
-        Node::Choice(parts) => parts.iter().flat_map(|part| forms(command, part)).collect(),
-        Node::Optional(part) => [vec![String::new()], forms(command, part)].concat(),
-        // The order as written stands for all.
-        Node::Permutation(parts) => joined(parts),
-        Node::List { list, .. } => match command.lists.get(list) {
-            Some(ListSpec::Values(values)) => {
-                let spoken = values.iter().map(|value| value.spoken.template.clone());
-                spoken.collect()
-            }
-            _ => vec![format!("{{{list}}}")],
-        },
-        Node::Range { from, to, .. } => vec![format!("{{{from}..{to}}}")],
-        Node::Rule { rule, .. } => vec![format!("<{rule}>")],
     }
 }
 
@@ -256,7 +187,7 @@ fn unused(spec: &GrammarSpec, to: &mut Vec<Remark>) {
 }
 
 /// Where a list is written: at its first value, or, for numbers, in the file of the commands.
-fn place(list: &ListSpec, spec: &GrammarSpec) -> Origin {
+pub(super) fn place(list: &ListSpec, spec: &GrammarSpec) -> Origin {
     let first = match list {
         ListSpec::Values(values) => values.first().map(|value| value.spoken.origin.clone()),
         ListSpec::Range { .. } => None,

@@ -11,14 +11,17 @@
 
 pub mod action;
 pub mod advice;
+pub mod calibrate;
 mod compile;
 pub mod graph;
 mod heard;
 mod lattice;
+pub mod lint;
 pub mod matcher;
 pub mod mistake;
 mod numbers;
 mod process;
+pub mod sample;
 mod search;
 pub mod spec;
 mod spelling;

@@ -26,6 +26,7 @@ pub use ear::Abort;
 pub(crate) use control::{Control, Decision, carry_out, result_of};
 pub(crate) use front::{Ending, Front, Speech};
 use recogniser::Ear;
+pub(crate) use recogniser::INTERRUPTED;
 pub(crate) use recogniser::{Partials, Recogniser};
 
 /// Everything the stages need to know.

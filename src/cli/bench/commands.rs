@@ -5,26 +5,29 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::live::{self, Heard, Pace};
-use super::manifest::Manifest;
-use super::report::Report;
+use super::live::{Heard, Pace, Player};
+use super::report::{Report, spread_of};
 use crate::audio;
+use crate::cli::clips::{self, Clip, Label, LabelArgs, Noise, NoiseArgs};
 use crate::cli::progress;
 use crate::cli::setup::Setup;
+use crate::cli::signals::{self, OnSignal};
 use crate::cli::{Failure, Globals};
+use crate::command::calibrate::{Fit, Tally, most_per_hour};
 use crate::dsp::SAMPLE_RATE_HZ;
-use crate::error::Kind;
 use crate::event::{Event, round_to};
+use crate::pipeline::{Commands, Settings};
 
 const EXAMPLES: &str = "\
 Examples:
   hark --config examples/coffee.toml bench commands --labels clips/manifest.tsv clips/command
   hark --config home.toml bench commands evenings/*.flac --json
   hark --config examples/coffee.toml bench commands --labels clips/manifest.tsv clips/command \\
-      --noise kitchen.flac --snr 24,18,12,6";
+      --noise kitchen.flac --snr 24,18,12,6
+  hark --config examples/home.toml bench commands --labels clips/manifest.tsv --references \\
+      --where lang=en clips/command";
 
 /// Spoken commands: understood, misunderstood, and heard where there were none
 ///
@@ -37,166 +40,93 @@ pub(super) struct Args {
     /// Recordings, or folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Table with columns `file` (relative to it) and `labels`, separated by tabs
-    #[arg(long, value_name = "FILE")]
-    labels: Option<PathBuf>,
-    /// Recording that is added to every other one
-    #[arg(long, value_name = "FILE", requires = "snr")]
-    noise: Option<PathBuf>,
-    /// How much louder than it the recordings are, in decibels; one run for each
-    #[arg(
-        long,
-        value_name = "DB",
-        value_parser = decibels,
-        value_delimiter = ',',
-        allow_hyphen_values = true,
-        requires = "noise"
-    )]
-    snr: Vec<f64>,
+    #[command(flatten)]
+    labels: LabelArgs,
+    #[command(flatten)]
+    noise: NoiseArgs,
     /// How fast they are played
     #[arg(long, value_enum, default_value = "max")]
     pace: Pace,
 }
 
-/// What a label says; others, of readings that were joined for instance, name no command.
-#[derive(Debug, Deserialize)]
-struct Label {
-    intent: String,
-    #[serde(default)]
-    slots: BTreeMap<String, String>,
-}
-
-/// A recording and the command that is meant in it.
-struct Clip {
-    file: PathBuf,
-    label: Option<Label>,
-}
-
 /// Runs the subcommand.
 pub(super) fn run(args: &Args, globals: &Globals) -> Result<(), Failure> {
+    let signals = OnSignal::watch(signals::INTERRUPTED)?;
     let setup = Setup::load(globals)?;
     let settings = setup.settings(None);
-    if settings.commands.is_none() {
-        let message = "the configuration has no commands: name one with --config, such as \
-                       examples/coffee.toml";
-        return Err(Failure::new(Kind::Usage, message));
-    }
-    let manifest = args.labels.as_deref().map(Manifest::read).transpose()?;
-    let clips = clips(&args.paths, manifest.as_ref())?;
+    let commands = commands_of(&settings)?;
+    let clips = args.labels.clips(&args.paths, &commands.matcher)?;
     if clips.is_empty() {
-        let message =
-            "no recordings there: name files, or folders with .flac, .wav, .mp3, .ogg or .m4a";
-        return Err(Failure::new(Kind::Input, message));
+        return Err(clips::none());
     }
-    let noise = args.noise.as_deref().map(audio::decode_file).transpose()?;
+    let noise = args.noise.read()?;
     let model = setup.model()?;
+    let stop = signals.begin();
     let mut report = Report::default();
     report.put("bench", "commands");
     report.conditions(&model, &settings.options.decoding());
     report.put("pace", args.pace.name());
-    let conditions: Vec<Option<f64>> = match args.snr.is_empty() {
-        true => vec![None],
-        false => args.snr.iter().copied().map(Some).collect(),
+    report.put("runs", json!(1));
+    let player = Player {
+        pace: args.pace,
+        settings: &settings,
+        model: &model,
+        stop,
     };
-    let (mut rows, mut misses, mut delays) = (Vec::new(), Vec::new(), Vec::new());
-    for snr_db in conditions {
+    let mut all = Sums::default();
+    let (mut rows, mut misses) = (Vec::new(), Vec::new());
+    for snr_db in conditions(noise.as_ref()) {
         let mut sums = Sums::default();
-        let name = snr_db.map_or("as recorded".to_owned(), |db| format!("{db} dB"));
-        let bar = progress::count(clips.len(), &name);
-        for (i, clip) in clips.iter().enumerate() {
-            let mut samples = audio::decode_file(&clip.file)?;
-            if let (Some(noise), Some(snr_db)) = (&noise, snr_db) {
-                add_noise(&mut samples, noise, snr_db, i);
-            }
-            let heard = live::listen(args.pace, &samples, &settings, &model)?;
-            let understood = Understood::of(&heard, &mut delays);
-            if !sums.add(clip.label.as_ref(), samples.len(), &understood) {
-                misses.push(understood.told(&clip.file));
-            }
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
+        sums.play(&clips, noise.as_ref().zip(snr_db), &player, &mut misses)?;
+        all.add_all(&sums);
         rows.push(sums.row(snr_db));
+        if stop.is_requested() {
+            break;
+        }
     }
-    report.spread("delay_ms", &mut delays);
+    report.put("interrupted", stop.is_requested());
+    all.report(&mut report);
     report.table("conditions", rows);
     report.table("misses", misses);
-    report.print(globals)
-}
-
-fn decibels(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|db| (-60.0..=120.0).contains(db));
-    number.ok_or_else(|| "decibels are a number from -60 to 120".to_owned())
-}
-
-/// The recordings at `paths`, those in folders by name.
-fn clips(paths: &[PathBuf], manifest: Option<&Manifest>) -> Result<Vec<Clip>, Failure> {
-    let mut files = Vec::new();
-    for path in paths {
-        if !path.is_dir() {
-            files.push(path.clone());
-            continue;
-        }
-        let unreadable = |error| {
-            let message = format!("cannot read {}: {error}", path.display());
-            Failure::new(Kind::Input, message)
-        };
-        let mut inside = Vec::new();
-        for entry in std::fs::read_dir(path).map_err(unreadable)? {
-            let file = entry.map_err(unreadable)?.path();
-            let extension = file
-                .extension()
-                .and_then(|e| e.to_str())
-                .unwrap_or_default();
-            if ["flac", "wav", "mp3", "ogg", "m4a"].contains(&extension) {
-                inside.push(file);
-            }
-        }
-        inside.sort();
-        files.append(&mut inside);
+    report.print(globals)?;
+    match stop.is_requested() {
+        true => Err(Failure::interrupted()),
+        false => Ok(()),
     }
-    let clip = |file: PathBuf| {
-        let text = manifest.and_then(|manifest| manifest.labels(&file));
-        // Other labels tell of other things.
-        let label = text
-            .filter(|text| text.starts_with('{'))
-            .map(serde_json::from_str);
-        let label = label.transpose().map_err(|error| {
-            let message = format!("the label of {} is unusable: {error}", file.display());
-            Failure::new(Kind::Input, message)
-        })?;
-        Ok(Clip { file, label })
-    };
-    files.into_iter().map(clip).collect()
 }
 
-/// Adds `noise`, from another place for each recording, `snr_db` quieter than it.
-fn add_noise(samples: &mut [f32], noise: &[f32], snr_db: f64, index: usize) {
-    let power = |samples: &[f32]| {
-        let sum: f64 = samples.iter().map(|x| f64::from(*x).powi(2)).sum();
-        sum / samples.len().max(1) as f64
-    };
-    let from = (index * 7 * SAMPLE_RATE_HZ as usize) % noise.len().max(1);
-    let part: Vec<f32> = (noise.iter().cycle().skip(from).take(samples.len()).copied()).collect();
-    let gain = (power(samples) / power(&part).max(1e-12) / 10f64.powf(snr_db / 10.0)).sqrt();
-    for (x, n) in samples.iter_mut().zip(part) {
-        *x += n * gain as f32;
-    }
+/// The commands that are listened for.
+pub(crate) fn commands_of(settings: &Settings) -> Result<&Commands, Failure> {
+    settings.commands.as_ref().ok_or_else(|| {
+        let message = "the configuration has no commands: name one with --config, such as \
+                       examples/coffee.toml";
+        Failure::new(crate::error::Kind::Usage, message)
+    })
+}
+
+/// How much louder than the noise the recordings are; once without any.
+pub(crate) fn conditions(noise: Option<&Noise>) -> Vec<Option<f64>> {
+    noise.map_or(vec![None], |noise| {
+        noise.snr_db().iter().copied().map(Some).collect()
+    })
+}
+
+/// What a run under one condition is called.
+pub(crate) fn condition_name(snr_db: Option<f64>) -> String {
+    snr_db.map_or("as recorded".to_owned(), |db| format!("{db} dB"))
 }
 
 /// What was understood under one condition.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Sums {
-    labelled: usize,
-    right: usize,
-    /// The right command with other slots.
-    wrong_slots: usize,
-    wrong_command: usize,
-    /// Recordings without a command, and the commands heard in them.
+    tally: Tally,
+    files: usize,
+    /// Recordings without a command.
     others: usize,
     others_s: f64,
-    false_accepts: usize,
-    utterances: usize,
+    /// Utterances in them.
+    other_utterances: usize,
+    delays_ms: Vec<f64>,
 }
 
 /// What came of a recording.
@@ -205,27 +135,20 @@ struct Understood<'h> {
     commands: Vec<Command<'h>>,
     texts: Vec<&'h str>,
     rejected: Option<String>,
+    /// From the end of speech to the command, in milliseconds.
+    delays_ms: Vec<f64>,
 }
 
 /// A command that was understood, with its slots.
 struct Command<'h> {
     name: &'h str,
-    slots: BTreeMap<&'h str, &'h str>,
+    slots: &'h BTreeMap<String, String>,
     score: f32,
     margin: Option<f32>,
 }
 
-/// Slots that have a value; spaces around it do not count.
-fn given(slots: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
-    let said = slots
-        .iter()
-        .map(|(slot, value)| (slot.as_str(), value.trim()));
-    said.filter(|(_, value)| !value.is_empty()).collect()
-}
-
 impl<'h> Understood<'h> {
-    /// Delays from the end of speech to the command go to `delays`, in milliseconds.
-    fn of(heard: &'h Heard, delays: &mut Vec<f64>) -> Self {
+    fn of(heard: &'h Heard) -> Self {
         let mut understood = Understood::default();
         for (at_s, event) in &heard.events {
             match event {
@@ -238,10 +161,10 @@ impl<'h> Understood<'h> {
                     margin,
                     ..
                 } => {
-                    delays.push((at_s - t.0) * 1e3);
+                    understood.delays_ms.push((at_s - t.0) * 1e3);
                     understood.commands.push(Command {
                         name,
-                        slots: given(slots),
+                        slots,
                         score: *score,
                         margin: *margin,
                     });
@@ -268,7 +191,7 @@ impl<'h> Understood<'h> {
         let command = |command: &Command<'_>| {
             json!({
                 "command": command.name,
-                "slots": command.slots,
+                "slots": clips::given(command.slots),
                 "score": rounded(command.score),
                 "margin": command.margin.map(rounded),
             })
@@ -290,6 +213,35 @@ impl<'h> Understood<'h> {
 }
 
 impl Sums {
+    /// Plays all `clips`, with noise if there is any, until a stop is requested; those that were not
+    /// understood as they should be go to `misses`.
+    fn play(
+        &mut self,
+        clips: &[Clip],
+        noise: Option<(&Noise, f64)>,
+        player: &Player<'_>,
+        misses: &mut Vec<(String, Map<String, Value>)>,
+    ) -> Result<(), Failure> {
+        let bar = progress::count(clips.len(), &condition_name(noise.map(|(_, db)| db)));
+        for (i, clip) in clips.iter().enumerate() {
+            let mut samples = audio::decode_file(&clip.file)?;
+            if let Some((noise, snr_db)) = noise {
+                noise.add_to(&mut samples, snr_db, i);
+            }
+            let heard = player.play(&samples)?;
+            if player.stop.is_requested() {
+                break;
+            }
+            let understood = Understood::of(&heard);
+            if !self.add(clip.label.as_ref(), samples.len(), &understood) {
+                misses.push(understood.told(&clip.file));
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
     /// Counts a recording of `n_samples`; whether it was understood as it should be.
     fn add(
         &mut self,
@@ -297,53 +249,75 @@ impl Sums {
         n_samples: usize,
         understood: &Understood<'_>,
     ) -> bool {
-        self.utterances += understood.texts.len();
+        self.files += 1;
+        self.delays_ms.extend(&understood.delays_ms);
         let commands = &understood.commands;
         let Some(label) = label else {
             self.others += 1;
             self.others_s += n_samples as f64 / f64::from(SAMPLE_RATE_HZ);
-            self.false_accepts += commands.len();
+            self.other_utterances += understood.texts.len();
+            self.tally.false_accepts += commands.len();
             return commands.is_empty();
         };
-        self.labelled += 1;
-        let is_meant = |command: &Command<'_>| {
-            command.name == label.intent && command.slots == given(&label.slots)
-        };
-        if commands.len() == 1 && commands.iter().all(is_meant) {
-            self.right += 1;
-            return true;
-        }
-        if commands.iter().any(|command| command.name == label.intent) {
-            self.wrong_slots += 1;
-        } else if !commands.is_empty() {
-            self.wrong_command += 1;
-        }
-        false
+        let fits = commands.iter().map(|c| label.fit(c.name, c.slots));
+        let fits: Vec<Fit> = fits.collect();
+        self.tally.add_command(&fits);
+        fits == [Fit::Meant]
     }
 
-    fn row(&self, snr_db: Option<f64>) -> (String, Map<String, Value>) {
+    fn add_all(&mut self, other: &Sums) {
+        self.tally.add(&other.tally);
+        self.files += other.files;
+        self.others += other.others;
+        self.others_s += other.others_s;
+        self.other_utterances += other.other_utterances;
+        self.delays_ms.extend(&other.delays_ms);
+    }
+
+    /// Every figure but the delay, in the order in which it is printed.
+    fn figures(&self) -> Vec<(&'static str, Value)> {
+        let tally = &self.tally;
         let hours = self.others_s / 3600.0;
-        let share = |n: usize| {
-            let share = n as f64 / self.labelled.max(1) as f64;
-            json!((self.labelled > 0).then(|| round_to(share, 10_000.0)))
-        };
-        let missed = self.labelled - self.right - self.wrong_slots - self.wrong_command;
-        let values = [
-            ("snr_db", json!(snr_db)),
-            ("labelled", json!(self.labelled)),
-            ("right", share(self.right)),
-            ("wrong_slots", json!(self.wrong_slots)),
-            ("wrong_command", json!(self.wrong_command)),
-            ("missed", json!(missed)),
+        let rounded = |x: f64, scale: f64| x.is_finite().then(|| round_to(x, scale));
+        let n = tally.false_accepts;
+        vec![
+            ("files", json!(self.files)),
+            ("labelled", json!(tally.commands)),
+            (
+                "acceptance",
+                json!(tally.acceptance().map(|share| round_to(share, 10_000.0))),
+            ),
+            ("slot_errors", json!(tally.slot_errors)),
+            ("wrong_commands", json!(tally.wrong)),
+            ("rejected", json!(tally.refused())),
             ("others", json!(self.others)),
-            ("others_hours", json!(round_to(hours, 1000.0))),
-            ("false_accepts", json!(self.false_accepts)),
+            ("other_utterances", json!(self.other_utterances)),
+            ("hours", json!(round_to(hours, 1000.0))),
+            ("false_accepts", json!(n)),
             (
                 "false_accepts_per_hour",
-                json!((hours > 0.0).then(|| round_to(self.false_accepts as f64 / hours, 100.0))),
+                json!(rounded(n as f64 / hours, 100.0)),
             ),
-            ("utterances", json!(self.utterances)),
-        ];
+            // What so little listening cannot exclude.
+            (
+                "false_accepts_per_hour_95",
+                json!(rounded(most_per_hour(n, hours), 100.0)),
+            ),
+        ]
+    }
+
+    fn report(&mut self, report: &mut Report) {
+        for (name, value) in self.figures() {
+            report.put(name, value);
+        }
+        report.spread("delay_ms", &mut self.delays_ms);
+    }
+
+    fn row(&mut self, snr_db: Option<f64>) -> (String, Map<String, Value>) {
+        let mut values = vec![("snr_db", json!(snr_db))];
+        values.extend(self.figures());
+        let delay = spread_of(&mut self.delays_ms);
+        values.push(("delay_ms", delay));
         let line: Vec<String> = (values.iter())
             .filter(|(_, value)| !value.is_null())
             .map(|(name, value)| format!("{name} {value}"))
@@ -360,56 +334,64 @@ mod tests {
     use super::*;
 
     #[test]
-    fn noise_lies_as_far_below_as_asked() {
-        let mut samples = vec![0.0; 16_000];
-        samples[8_000..].fill(0.5);
-        let clean = samples.clone();
-        add_noise(&mut samples, &[0.1, -0.1, 0.1], 20.0, 3);
-        let power = |x: &[f32]| x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
-        let added: Vec<f32> = samples.iter().zip(&clean).map(|(a, b)| a - b).collect();
-        let snr_db = 10.0 * (power(&clean) / power(&added)).log10();
-        assert!((snr_db - 20.0).abs() < 0.1, "{snr_db}");
-    }
-
-    #[test]
-    fn slots_must_be_the_meant_ones_and_no_others() {
-        let label: Label =
-            serde_json::from_str(r#"{"intent": "order", "slots": {"drink": " tea", "milk": ""}}"#)
-                .expect("a label");
-        let understood = |name: &'static str, slots: &[(&'static str, &'static str)]| {
-            let command = Command {
+    fn what_is_understood_is_counted_once() {
+        let label = Label {
+            intent: "order".to_owned(),
+            slots: BTreeMap::from([("drink".to_owned(), "tea".to_owned())]),
+        };
+        let meant = label.slots.clone();
+        let none = BTreeMap::new();
+        let understood = |commands: &[(&'static str, &'static str)]| {
+            let command = |(name, drink): &(&'static str, &'static str)| Command {
                 name,
-                slots: slots.iter().copied().collect(),
+                slots: match *drink {
+                    "tea" => &meant,
+                    _ => &none,
+                },
                 score: 0.0,
                 margin: None,
             };
             Understood {
-                commands: vec![command],
+                commands: commands.iter().map(command).collect(),
+                texts: vec![""],
+                delays_ms: vec![700.0],
                 ..Understood::default()
             }
         };
         let mut sums = Sums::default();
-        assert!(sums.add(Some(&label), 1, &understood("order", &[("drink", "tea")])));
+        assert!(sums.add(Some(&label), 1, &understood(&[("order", "tea")])));
+        assert!(!sums.add(Some(&label), 1, &understood(&[("order", "")])));
         assert!(!sums.add(
             Some(&label),
             1,
-            &understood("order", &[("drink", "coffee")])
+            &understood(&[("order", "tea"), ("stop", "")])
         ));
-        let more = [("drink", "tea"), ("size", "small")];
-        assert!(!sums.add(Some(&label), 1, &understood("order", &more)));
-        assert!(!sums.add(Some(&label), 1, &understood("stop", &[])));
-        assert!(!sums.add(Some(&label), 1, &Understood::default()));
-        assert!(!sums.add(None, 1, &understood("stop", &[])));
-        assert!(sums.add(None, 1, &Understood::default()));
-        assert_eq!(
-            (
-                sums.labelled,
-                sums.right,
-                sums.wrong_slots,
-                sums.wrong_command
-            ),
-            (5, 1, 2, 1)
-        );
-        assert_eq!((sums.others, sums.false_accepts), (2, 1));
+        assert!(!sums.add(Some(&label), 1, &understood(&[("stop", "")])));
+        assert!(!sums.add(Some(&label), 1, &understood(&[])));
+        assert!(!sums.add(None, 36_000 * 1600, &understood(&[("stop", "")])));
+        assert!(sums.add(None, 0, &understood(&[])));
+        let mut twice = sums.clone();
+        twice.add_all(&sums);
+        let figures: BTreeMap<_, _> = twice.figures().into_iter().collect();
+        for (name, expected) in [
+            ("files", json!(14)),
+            ("labelled", json!(10)),
+            ("acceptance", json!(0.2)),
+            ("slot_errors", json!(4)),
+            ("wrong_commands", json!(2)),
+            ("rejected", json!(2)),
+            ("hours", json!(2.0)),
+            ("false_accepts", json!(2)),
+            ("false_accepts_per_hour", json!(1.0)),
+            ("false_accepts_per_hour_95", json!(3.15)),
+        ] {
+            assert_eq!(figures[name], expected, "{name}");
+        }
+        let (line, object) = sums.row(Some(6.0));
+        assert!(line.starts_with("snr_db 6.0  files 7"), "{line}");
+        assert_eq!(object["delay_ms"]["median"], json!(700.0));
+        let (line, object) = Sums::default().row(None);
+        assert!(!line.contains("per_hour"), "{line}");
+        assert!(object["acceptance"].is_null());
     }
 }

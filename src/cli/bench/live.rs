@@ -16,7 +16,7 @@ use crate::vad::WINDOW_SAMPLES;
 use crate::whisper::Model;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Pace {
+pub(crate) enum Pace {
     /// As if they were spoken now
     Real,
     /// As fast as it goes
@@ -26,7 +26,7 @@ pub(super) enum Pace {
 }
 
 impl Pace {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Pace::Real => "real",
             Pace::Max => "max",
@@ -37,44 +37,59 @@ impl Pace {
 
 /// What came out of a recording.
 #[derive(Default)]
-pub(super) struct Heard {
+pub(crate) struct Heard {
     /// Events with the second at which each came out.
-    pub(super) events: Vec<(f64, Event)>,
+    pub(crate) events: Vec<(f64, Event)>,
     /// When the end of each utterance was decided, in the order of the finals.
-    pub(super) ends: Vec<f64>,
+    pub(crate) ends: Vec<f64>,
     /// Seconds of processors.
-    pub(super) cpu_s: f64,
+    pub(crate) cpu_s: f64,
 }
 
 /// Work that reports events as it goes.
 type Work<'a> = dyn FnMut(&mut dyn FnMut(Event)) + 'a;
 
-/// Plays `samples` at the pace.
-pub(super) fn listen(
-    pace: Pace,
-    samples: &[f32],
-    settings: &Settings,
-    model: &Arc<Model>,
-) -> Result<Heard, Failure> {
-    let before = machine::cpu_seconds();
-    let mut heard = match pace {
-        Pace::Max | Pace::Work => simulated(pace, samples, settings, model)?,
-        Pace::Real => real(samples, settings, model)?,
-    };
-    heard.cpu_s = machine::cpu_seconds() - before;
-    Ok(heard)
+/// Plays recordings to the pipeline.
+pub(crate) struct Player<'a> {
+    /// How fast.
+    pub(crate) pace: Pace,
+    /// How it is set up.
+    pub(crate) settings: &'a Settings,
+    /// What listens.
+    pub(crate) model: &'a Arc<Model>,
+    /// Once requested, what is being played breaks off, and what came out of it is of no use.
+    pub(crate) stop: &'a Stop,
+}
+
+impl Player<'_> {
+    /// Plays `samples` at the pace.
+    pub(crate) fn play(&self, samples: &[f32]) -> Result<Heard, Failure> {
+        let before = machine::cpu_seconds();
+        let mut heard = match self.pace {
+            Pace::Max | Pace::Work => simulated(self, samples)?,
+            Pace::Real => real(self, samples)?,
+        };
+        heard.cpu_s = machine::cpu_seconds() - before;
+        Ok(heard)
+    }
 }
 
 /// On a clock of its own: each window of samples comes at its time or when the work on the one
 /// before is done, whichever is later, and the work takes what it takes: time, or that of the
 /// processors divided by the threads, which does not count what other programs took of them.
-fn simulated(
-    pace: Pace,
-    samples: &[f32],
-    settings: &Settings,
-    model: &Arc<Model>,
-) -> Result<Heard, Failure> {
-    let mut pipeline = Pipeline::new(settings, model, Act::Report)?;
+fn simulated(player: &Player<'_>, samples: &[f32]) -> Result<Heard, Failure> {
+    let Player {
+        pace,
+        settings,
+        model,
+        stop,
+    } = *player;
+    let abort = Abort {
+        partial: stop.flag(),
+        pause: stop.flag(),
+        whole: stop.flag(),
+    };
+    let mut pipeline = Pipeline::with_abort(settings, model, Act::Report, abort)?;
     let mut heard = Heard::default();
     let mut now_s = 0.0_f64;
     let mut spoken = 0;
@@ -98,6 +113,9 @@ fn simulated(
         now_s = since();
     };
     for window in samples.chunks(WINDOW_SAMPLES) {
+        if stop.is_requested() {
+            return Ok(heard);
+        }
         spoken += window.len();
         turn(spoken, &mut |sink| pipeline.push(window, sink));
     }
@@ -106,9 +124,11 @@ fn simulated(
 }
 
 /// Through the threads of the daemon, as if it were spoken now.
-fn real(samples: &[f32], settings: &Settings, model: &Arc<Model>) -> Result<Heard, Failure> {
+fn real(player: &Player<'_>, samples: &[f32]) -> Result<Heard, Failure> {
+    let Player {
+        settings, model, ..
+    } = *player;
     let stages = Stages::new(settings, model, Abort::default())?;
-    let (stop, _handle) = Stop::new();
     let source = Box::new(Recording {
         samples: samples.to_vec(),
         at: 0,
@@ -121,7 +141,7 @@ fn real(samples: &[f32], settings: &Settings, model: &Arc<Model>) -> Result<Hear
         source,
         daemon::Pace::RealTime,
         stages,
-        &stop,
+        player.stop,
         &mut |event| {
             if let Event::Final { t1, .. } = &event {
                 heard.ends.push(decided_s(t1.0, silence_s).min(duration_s));

@@ -7,11 +7,10 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use super::{Failure, Globals};
 
-mod commands;
+pub(crate) mod commands;
 mod kernels;
-mod live;
+pub(crate) mod live;
 mod machine;
-mod manifest;
 mod report;
 mod stream;
 mod whisper;

@@ -93,20 +93,18 @@ impl Report {
 
     /// Median and 95th percentile of many values, as one object.
     pub(super) fn spread(&mut self, name: &str, values: &mut [f64]) {
-        values.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let last = values.len().checked_sub(1)?;
-            values.get((share * last as f64).round() as usize).copied()
+        let object = spread_of(values);
+        let shown = |name: &str| match object[name].as_f64() {
+            Some(value) => format!("{value:.3}"),
+            None => "-".to_owned(),
         };
-        let shown = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.3}"));
-        let number = |value: Option<f64>| value.map_or(Value::Null, |v| json!(round_to(v, 1000.0)));
-        let (median, p95) = (at(0.5), at(0.95));
-        let n = values.len();
-        self.line(
-            name,
-            &format!("{} (p95 {}, n {n})", shown(median), shown(p95)),
+        let text = format!(
+            "{} (p95 {}, n {})",
+            shown("median"),
+            shown("p95"),
+            object["n"]
         );
-        let object = json!({"median": number(median), "p95": number(p95), "n": n});
+        self.line(name, &text);
         self.values.insert(name.to_owned(), object);
     }
 
@@ -134,6 +132,17 @@ impl Report {
             false => out.line(&self.lines.join("\n")),
         }
     }
+}
+
+/// Median and 95th percentile of many values; null for none.
+pub(super) fn spread_of(values: &mut [f64]) -> Value {
+    values.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        let last = values.len().checked_sub(1)?;
+        let value = values.get((share * last as f64).round() as usize)?;
+        Some(round_to(*value, 1000.0))
+    };
+    json!({"median": at(0.5), "p95": at(0.95), "n": values.len()})
 }
 
 /// Milliseconds since `begin`.

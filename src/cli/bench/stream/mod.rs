@@ -6,13 +6,14 @@ use std::sync::Arc;
 use clap::Args as ClapArgs;
 use serde_json::{Map, Value, json};
 
-use super::live::{self, Heard, Pace};
-use super::manifest::Manifest;
+use super::live::{Heard, Pace, Player};
 use super::report::Report;
 use crate::audio;
+use crate::cli::manifest::Manifest;
 use crate::cli::progress;
 use crate::cli::setup::Setup;
 use crate::cli::{Failure, Globals};
+use crate::daemon::Stop;
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::event::{Word, round_to};
 use crate::pipeline::Settings;
@@ -86,12 +87,19 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<(), Failure> {
         ..settings.options.clone()
     };
     let mut whole = Transcriber::new(model.clone(), options)?;
+    let (stop, _handle) = Stop::new();
+    let player = Player {
+        pace: args.pace,
+        settings: &settings,
+        model: &model,
+        stop: &stop,
+    };
     let mut sums = Sums::default();
     let bar = progress::count(args.files.len(), model.name());
     for file in &args.files {
         let samples = audio::decode_file(file)?;
         let reference = references.as_ref().and_then(|known| known.reference(file));
-        let heard = live::listen(args.pace, &samples, &settings, &model)?;
+        let heard = player.play(&samples)?;
         let words = offline(&mut whole, &samples);
         sums.add(file, &samples, heard, &words, reference);
         bar.inc(1);

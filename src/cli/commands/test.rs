@@ -1,0 +1,110 @@
+//! `hark commands test`: how a text would be understood.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{nothing, quoted, with_program};
+use crate::cli::output::{Out, json};
+use crate::cli::setup::read_config;
+use crate::cli::{Failure, Globals};
+use crate::command::{Grammar, Match, Matcher};
+use crate::config::Config;
+
+/// How a text was understood.
+#[derive(Serialize)]
+struct Tested<'a> {
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    slots: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    margin: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    best: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+pub(super) fn run(text: &str, globals: &Globals) -> Result<(), Failure> {
+    let config = read_config(globals, Config::load)?;
+    let commands = &config.commands;
+    let matcher = Matcher::new(commands.grammar.clone(), commands.matching);
+    let tested = tested(text, matcher.match_text(text), &commands.grammar);
+    let mut out = Out::stdout();
+    if globals.json {
+        return out.line(&json::line(&tested));
+    }
+    out.line(&in_words(&tested))?;
+    if commands.grammar.n_commands() == 0 {
+        out.line(&nothing(&config))?;
+    }
+    Ok(())
+}
+
+fn tested<'a>(text: &'a str, decision: Match, grammar: &Grammar) -> Tested<'a> {
+    let hundredths = |value: f32| (f64::from(value) * 100.0).round() / 100.0;
+    match decision {
+        Match::Accepted {
+            command,
+            name,
+            slots,
+            score,
+            margin,
+        } => Tested {
+            text,
+            command: Some(name),
+            action: (grammar.action(command))
+                .map(|action| with_program(action, action.filled_args(&slots))),
+            slots,
+            score: Some(hundredths(score)),
+            margin: margin.map(hundredths),
+            best: None,
+            reason: None,
+        },
+        Match::Rejected {
+            best,
+            score,
+            reason,
+        } => Tested {
+            text,
+            command: None,
+            action: None,
+            slots: BTreeMap::new(),
+            score: score.map(hundredths),
+            margin: None,
+            best,
+            reason: Some(reason.as_str()),
+        },
+    }
+}
+
+fn in_words(tested: &Tested) -> String {
+    let score = tested
+        .score
+        .map_or(String::new(), |score| format!("  score {score:.2}"));
+    let margin = tested
+        .margin
+        .map_or(String::new(), |margin| format!("  margin {margin:.2}"));
+    let Some(command) = &tested.command else {
+        let reason = tested.reason.unwrap_or_default();
+        let best = tested
+            .best
+            .as_ref()
+            .map_or(String::new(), |best| format!("  nearest {best}"));
+        return format!("rejected: {reason}{best}{score}");
+    };
+    let mut text = format!("{command}{score}{margin}");
+    for (slot, value) in &tested.slots {
+        text.push_str(&format!("\n    {slot} = {value}"));
+    }
+    if let Some(action) = &tested.action {
+        text.push_str(&format!("\n    => {}", quoted(action)));
+    }
+    text
+}

@@ -1,0 +1,328 @@
+//! Sentences at random: what somebody might say.
+//!
+//! Enters: a compiled grammar and a seed. Leaves: sentences with the slots they fill. A walk through
+//! the graph in which every sentence of a command is about as likely as every other one; nothing is
+//! listed beforehand. The same seed gives the same sentences.
+
+use std::collections::BTreeMap;
+
+use super::graph::{Grammar, List, ListId, NodeId, SlotId};
+use super::numbers;
+use super::words::POSSESSIVE;
+
+/// Walks that are begun before a command is given up: one of its sentences may need a slot twice,
+/// which nobody can say.
+const MAX_WALKS: usize = 100;
+/// Ways to go on are not counted beyond this: their product must stay a number.
+const MAX_WAYS: f64 = 1e100;
+/// Larger numbers are spoken digit by digit, and are none to the matcher.
+const LARGEST: i64 = 999_999_999;
+
+/// A sentence of a command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampled {
+    /// Index of the command.
+    pub command: usize,
+    /// Its name.
+    pub name: String,
+    /// The sentence, in words and digits.
+    pub text: String,
+    /// Slots that it fills.
+    pub slots: BTreeMap<String, String>,
+}
+
+/// Draws sentences.
+pub struct Sampler<'g> {
+    grammar: &'g Grammar,
+    /// Ways to go on from each node to an end.
+    ways: Vec<f64>,
+    random: Random,
+}
+
+/// What a walk has said so far.
+#[derive(Default)]
+struct Walk {
+    words: Vec<String>,
+    filled: Vec<(SlotId, String)>,
+}
+
+/// How a walk goes on.
+#[derive(Clone, Copy)]
+enum Turn {
+    End(u32),
+    Word(u32, NodeId),
+    Empty(NodeId),
+    List(ListId, SlotId, NodeId),
+}
+
+impl<'g> Sampler<'g> {
+    /// A sampler; looks at every node of `grammar` a few times.
+    pub fn new(grammar: &'g Grammar, seed: u64) -> Self {
+        let mut sampler = Sampler {
+            grammar,
+            ways: vec![0.0; grammar.nodes.len()],
+            random: Random(seed),
+        };
+        // Edges lead upward; only the lists, which are there first, may stand anywhere.
+        for _ in 0..2 {
+            for node in (0..grammar.nodes.len()).rev() {
+                let turns = sampler.turns(node as NodeId, &[]);
+                let all: f64 = turns.iter().map(|(_, ways)| ways).sum();
+                sampler.ways[node] = all.min(MAX_WAYS);
+            }
+        }
+        sampler
+    }
+
+    /// A sentence of the command of that index; none when it has none.
+    pub fn sentence(&mut self, command: usize) -> Option<Sampled> {
+        let compiled = self.grammar.commands.get(command)?;
+        for _ in 0..MAX_WALKS {
+            let mut walk = Walk::default();
+            if self.walk(compiled.start, &mut walk).is_none() || walk.words.is_empty() {
+                continue;
+            }
+            let slot = |(slot, value): (SlotId, String)| {
+                (self.grammar.slots[slot as usize].clone(), value)
+            };
+            let mut slots = compiled.fixed_slots.clone();
+            slots.extend(walk.filled.into_iter().map(slot));
+            return Some(Sampled {
+                command,
+                name: compiled.name.clone(),
+                text: joined(&walk.words),
+                slots,
+            });
+        }
+        None
+    }
+
+    /// From `node` to an end, and what is accepted there; none in a dead end.
+    fn walk(&mut self, mut node: NodeId, walk: &mut Walk) -> Option<u32> {
+        let grammar = self.grammar;
+        loop {
+            let turns = self.turns(node, &walk.filled);
+            node = match self.choose(&turns)? {
+                Turn::End(value) => return Some(value),
+                Turn::Empty(to) => to,
+                Turn::Word(word, to) => {
+                    walk.words.push(grammar.words[word as usize].clone());
+                    to
+                }
+                Turn::List(list, slot, to) => {
+                    let value = self.value(list, walk)?;
+                    walk.filled.push((slot, value));
+                    to
+                }
+            };
+        }
+    }
+
+    /// Says a value of the list, and gives it.
+    fn value(&mut self, list: ListId, walk: &mut Walk) -> Option<String> {
+        match &self.grammar.lists[list as usize] {
+            List::Values { start, values } => {
+                let value = self.walk(*start, walk)?;
+                values.get(value as usize).cloned()
+            }
+            List::Range { from, to, step } => {
+                let (first, n) = numbers_of(*from, *to, *step);
+                let value = first + self.random.below(n)? as i64 * step;
+                let digits = value.unsigned_abs().to_string();
+                if value < 0 {
+                    walk.words.push("minus".to_owned());
+                }
+                if self.random.unit() < 0.5 {
+                    walk.words.push(digits);
+                } else {
+                    numbers::spell(&digits, &mut walk.words);
+                }
+                Some(value.to_string())
+            }
+        }
+    }
+
+    /// How a sentence may go on from `node`, each with the number of ways it leads to.
+    fn turns(&self, node: NodeId, filled: &[(SlotId, String)]) -> Vec<(Turn, f64)> {
+        let node = &self.grammar.nodes[node as usize];
+        let ways = |to: &NodeId| self.ways[*to as usize];
+        let mut turns: Vec<(Turn, f64)> = Vec::new();
+        turns.extend(node.accept.map(|value| (Turn::End(value), 1.0)));
+        let words = node.words.iter();
+        turns.extend(words.map(|(word, to)| (Turn::Word(*word, *to), ways(to))));
+        // What costs something was not meant to be left out.
+        let free = node.empty.iter().filter(|(_, cost)| *cost == 0.0);
+        turns.extend(free.map(|(to, _)| (Turn::Empty(*to), ways(to))));
+        for edge in &node.lists {
+            if filled.iter().any(|(slot, _)| *slot == edge.slot) {
+                continue;
+            }
+            let values = match &self.grammar.lists[edge.list as usize] {
+                List::Values { start, .. } => ways(start),
+                List::Range { from, to, step } => numbers_of(*from, *to, *step).1 as f64,
+            };
+            let turn = Turn::List(edge.list, edge.slot, edge.to);
+            turns.push((turn, (values * ways(&edge.to)).min(MAX_WAYS)));
+        }
+        turns
+    }
+
+    fn choose(&mut self, turns: &[(Turn, f64)]) -> Option<Turn> {
+        let all: f64 = turns.iter().map(|(_, ways)| ways).sum();
+        let mut left = self.random.unit() * all;
+        let open = turns.iter().filter(|(_, ways)| *ways > 0.0);
+        let mut last = None;
+        for (turn, ways) in open {
+            last = Some(*turn);
+            left -= ways;
+            if left < 0.0 {
+                break;
+            }
+        }
+        last
+    }
+}
+
+/// The first number of a range that can be said, and how many there are.
+fn numbers_of(from: i64, to: i64, step: i64) -> (i64, u64) {
+    let (least, step) = (from.max(-LARGEST), step.max(1));
+    // The next one of those counted from `from`.
+    let first = least.saturating_add((from.wrapping_sub(least)).rem_euclid(step));
+    let last = to.min(LARGEST);
+    match last < first {
+        true => (first, 0),
+        false => (first, ((last - first) / step) as u64 + 1),
+    }
+}
+
+/// Words as a sentence.
+fn joined(words: &[String]) -> String {
+    let mut text = String::new();
+    for word in words {
+        if !text.is_empty() && word != POSSESSIVE {
+            text.push(' ');
+        }
+        text.push_str(word);
+    }
+    text
+}
+
+/// Steele, Lea and Flood's SplitMix64 ("Fast splittable pseudorandom number generators", 2014): a
+/// few lines, and any seed is a good one.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From 0 to below 1.
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// From 0 to below `n`; none of no number.
+    fn below(&mut self, n: u64) -> Option<u64> {
+        (n > 0).then(|| ((self.unit() * n as f64) as u64).min(n - 1))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::command::{
+        CommandSpec, GrammarSpec, ListSpec, Match, MatchOptions, Matcher, Sentence,
+    };
+
+    fn grammar(sentences: &[&str]) -> Grammar {
+        let command = |(i, template): (usize, &&str)| CommandSpec {
+            name: format!("c{i}"),
+            sentences: vec![Sentence {
+                template: (*template).to_owned(),
+                ..Sentence::default()
+            }],
+            ..CommandSpec::default()
+        };
+        let levels = ListSpec::Range {
+            from: -10,
+            to: 30,
+            step: 5,
+        };
+        let spec = GrammarSpec {
+            commands: sentences.iter().enumerate().map(command).collect(),
+            lists: BTreeMap::from([("level".to_owned(), levels)]),
+            ..GrammarSpec::default()
+        };
+        let mut errors = Vec::new();
+        let grammar = Grammar::compile(&spec, &mut errors);
+        assert!(errors.is_empty(), "{errors:?}");
+        grammar
+    }
+
+    #[test]
+    fn every_sentence_is_understood_as_the_command_it_was_drawn_from() {
+        let grammar = grammar(&[
+            "turn (on|off) [the] light[s]",
+            "(dim;the lights) to {level} (%|percent)",
+            "what's the (time|kitchen's hour)",
+            "count from {0..1000:a} to {0..1000:b}",
+        ]);
+        let matcher = Matcher::new(Arc::new(grammar.clone()), MatchOptions::default());
+        let mut sampler = Sampler::new(&grammar, 7);
+        for i in 0..400 {
+            let sampled = sampler.sentence(i % 4).unwrap();
+            let understood = matcher.match_text(&sampled.text);
+            let Match::Accepted { command, slots, .. } = understood else {
+                panic!("{sampled:?}: {understood:?}");
+            };
+            assert_eq!((command, &slots), (i % 4, &sampled.slots), "{sampled:?}");
+        }
+    }
+
+    #[test]
+    fn sentences_are_about_equally_likely_and_the_seed_decides() {
+        let grammar = grammar(&["(a|(b|c) (d|e|f|g))"]);
+        let draw = |seed: u64| -> Vec<String> {
+            let mut sampler = Sampler::new(&grammar, seed);
+            let texts = (0..900).map(|_| sampler.sentence(0).unwrap().text);
+            texts.collect()
+        };
+        let texts = draw(1);
+        assert_eq!(texts, draw(1));
+        assert_ne!(texts, draw(2));
+        let distinct: BTreeSet<&String> = texts.iter().collect();
+        assert_eq!(distinct.len(), 9);
+        for text in distinct {
+            let n = texts.iter().filter(|other| *other == text).count();
+            assert!((60..140).contains(&n), "{text}: {n} of 900, 100 expected");
+        }
+    }
+
+    #[test]
+    fn a_slot_is_filled_once() {
+        let sampler_of = |template: &str| {
+            let grammar = grammar(&[template]);
+            let sampled = Sampler::new(&grammar, 3).sentence(0);
+            sampled.map(|sampled| sampled.text.split(' ').count())
+        };
+        assert_eq!(sampler_of("go {level} {level}"), None);
+        assert!(sampler_of("go {level} [{level}]").is_some());
+    }
+
+    #[test]
+    fn numbers_too_large_to_be_spoken_are_left_out() {
+        assert_eq!(numbers_of(0, 10, 5), (0, 3));
+        assert_eq!(numbers_of(2_000_000_000, 3_000_000_000, 1).1, 0);
+        let (first, n) = numbers_of(-2_000_000_001, 5, 10);
+        assert_eq!(first, -999_999_991);
+        assert!(n > 1_000_000);
+    }
+}
