@@ -77,12 +77,37 @@ fn examples_understand_their_commands() {
         (
             "examples/home.toml",
             "Set bed light brightness to 50 percent",
-            "-",
+            "brightness lamp=bed light level=50",
         ),
         (
             "examples/home.toml",
             "Set kitchen lights to green",
             "colour colour=green room=kitchen",
+        ),
+        (
+            "examples/home.toml",
+            "What's the outdoor humidity?",
+            "sensor quantity=humidity where=outdoor",
+        ),
+        (
+            "examples/home.toml",
+            "Is the garage door open?",
+            "is-door condition=open door=garage door",
+        ),
+        (
+            "examples/home.toml",
+            "Add apples to my shopping list.",
+            "shopping item=apples",
+        ),
+        (
+            "examples/home.toml",
+            "What's the date today?",
+            "clock asked=date",
+        ),
+        (
+            "examples/home.toml",
+            "Skip on TV.",
+            "music player=tv verb=next",
         ),
         (
             "examples/home.toml",
