@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::Failure;
 use super::manifest::Manifest;
+use super::mixture::{MixArgs, Mixture};
 use crate::audio;
 use crate::command::calibrate::Fit;
 use crate::command::{Match, Matcher};
@@ -126,6 +127,37 @@ pub(crate) fn given(slots: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
 pub(crate) struct Clip {
     pub(crate) file: PathBuf,
     pub(crate) label: Option<Label>,
+    /// What it is mixed from, when it is no file.
+    mixture: Option<Mixture>,
+}
+
+impl Clip {
+    fn new(file: PathBuf, label: Option<Label>) -> Self {
+        Clip {
+            file,
+            label,
+            mixture: None,
+        }
+    }
+
+    /// The recording, at 16 kHz.
+    pub(crate) fn samples(&self) -> Result<Vec<f32>, Failure> {
+        match &self.mixture {
+            Some(mixture) => mixture.samples(),
+            None => Ok(audio::decode_file(&self.file)?),
+        }
+    }
+}
+
+/// Adds what `args` asks to be mixed from those of `clips` in which no command is meant.
+pub(crate) fn add_mixtures(clips: &mut Vec<Clip>, args: &MixArgs) {
+    let others = clips.iter().filter(|clip| clip.label.is_none());
+    let files: Vec<&Path> = others.map(|clip| clip.file.as_path()).collect();
+    let pieces = args.pieces(&files).into_iter();
+    clips.extend(pieces.map(|(file, mixture)| Clip {
+        mixture: Some(mixture),
+        ..Clip::new(file, None)
+    }));
 }
 
 impl LabelArgs {
@@ -144,7 +176,7 @@ impl LabelArgs {
         for file in files {
             if self.is_wanted(&file, &manifest, speakers.as_ref()) {
                 let label = self.label(&file, &manifest, matcher)?;
-                clips.push(Clip { file, label });
+                clips.push(Clip::new(file, label));
             }
         }
         Ok(clips)
@@ -231,7 +263,7 @@ fn said_in(text: &str, matcher: &Matcher) -> Option<Label> {
 
 /// Recordings in which no command is meant.
 fn unlabelled(files: Vec<PathBuf>) -> Vec<Clip> {
-    let clip = |file| Clip { file, label: None };
+    let clip = |file| Clip::new(file, None);
     files.into_iter().map(clip).collect()
 }
 

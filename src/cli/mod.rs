@@ -23,6 +23,7 @@ mod failure;
 mod interruptible;
 mod live;
 mod manifest;
+mod mixture;
 mod models;
 pub(crate) mod output;
 mod progress;

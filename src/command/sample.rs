@@ -61,7 +61,7 @@ impl<'g> Sampler<'g> {
         let mut sampler = Sampler {
             grammar,
             ways: vec![0.0; grammar.nodes.len()],
-            random: Random(seed),
+            random: Random::new(seed),
         };
         // Edges lead upward; only the lists, which are there first, may stand anywhere.
         for _ in 0..2 {
@@ -209,9 +209,14 @@ fn joined(words: &[String]) -> String {
 
 /// Steele, Lea and Flood's SplitMix64 ("Fast splittable pseudorandom number generators", 2014): a
 /// few lines, and any seed is a good one.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
+    /// The generator of that seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        Random(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -221,12 +226,12 @@ impl Random {
     }
 
     /// From 0 to below 1.
-    fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// From 0 to below `n`; none of no number.
-    fn below(&mut self, n: u64) -> Option<u64> {
+    pub(crate) fn below(&mut self, n: u64) -> Option<u64> {
         (n > 0).then(|| ((self.unit() * n as f64) as u64).min(n - 1))
     }
 }

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::live::{Heard, Pace, Player};
 use super::report::{Report, spread_of};
-use crate::audio;
 use crate::cli::clips::{self, Clip, Label, LabelArgs, Noise, NoiseArgs};
+use crate::cli::mixture::MixArgs;
 use crate::cli::progress;
 use crate::cli::setup::Setup;
 use crate::cli::signals::{self, OnSignal};
@@ -44,6 +44,8 @@ pub(super) struct Args {
     labels: LabelArgs,
     #[command(flatten)]
     noise: NoiseArgs,
+    #[command(flatten)]
+    mix: MixArgs,
     /// How fast they are played
     #[arg(long, value_enum, default_value = "max")]
     pace: Pace,
@@ -55,7 +57,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<(), Failure> {
     let setup = Setup::load(globals)?;
     let settings = setup.settings(None);
     let commands = commands_of(&settings)?;
-    let clips = args.labels.clips(&args.paths, &commands.matcher)?;
+    let mut clips = args.labels.clips(&args.paths, &commands.matcher)?;
+    clips::add_mixtures(&mut clips, &args.mix);
     if clips.is_empty() {
         return Err(clips::none());
     }
@@ -224,7 +227,7 @@ impl Sums {
     ) -> Result<(), Failure> {
         let bar = progress::count(clips.len(), &condition_name(noise.map(|(_, db)| db)));
         for (i, clip) in clips.iter().enumerate() {
-            let mut samples = audio::decode_file(&clip.file)?;
+            let mut samples = clip.samples()?;
             if let Some((noise, snr_db)) = noise {
                 noise.add_to(&mut samples, snr_db, i);
             }

@@ -23,7 +23,7 @@ const PHRASES: &[&str] = &[
     "start", "stay", "stop", "stop it", "sure", "take care", "tell me", "thank you", "thanks",
     "that is all", "that is it", "that is right", "then", "there", "time", "today", "turn it off",
     "turn it on", "two", "undo", "up", "wait", "wait a minute", "wake up", "well", "what",
-    "what is that", "what is the time", "what is this", "what is up", "what time is it",
+    "what is that", "what is this", "what is up", 
     "where is it", "who is it", "who is that", "why", "why not", "yeah", "yes", "yes please",
     "you know",
 ];

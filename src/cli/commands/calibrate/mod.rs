@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
-use crate::audio;
 use crate::cli::bench::commands::{commands_of, condition_name, conditions};
 use crate::cli::bench::live::{Heard, Pace, Player};
 use crate::cli::clips::{self, Clip, Label, LabelArgs, Noise, NoiseArgs};
+use crate::cli::mixture::MixArgs;
 use crate::cli::output::Out;
 use crate::cli::setup::Setup;
 use crate::cli::signals::{self, OnSignal};
@@ -47,6 +47,8 @@ pub(super) struct Args {
     labels: LabelArgs,
     #[command(flatten)]
     noise: NoiseArgs,
+    #[command(flatten)]
+    mix: MixArgs,
     /// False accepts that are put up with
     #[arg(long, value_name = "N/HOURS", default_value = "1/10h", value_parser = budget)]
     budget: f64,
@@ -104,10 +106,11 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<(), Failure> {
     if positives.is_empty() && !args.positives.is_empty() {
         return Err(unlabelled());
     }
-    let negatives = args.labels.without_commands(&args.negatives)?;
+    let mut negatives = args.labels.without_commands(&args.negatives)?;
     if negatives.is_empty() {
         return Err(clips::none());
     }
+    clips::add_mixtures(&mut negatives, &args.mix);
     let noise = args.noise.read()?;
     let model = setup.model()?;
     let stop = signals.begin();
@@ -182,7 +185,7 @@ impl Collected {
         }
         let bar = progress::count(clips.len(), &condition_name(noise.map(|(_, db)| db)));
         for (i, clip) in clips.iter().enumerate() {
-            let mut samples = audio::decode_file(&clip.file)?;
+            let mut samples = clip.samples()?;
             if let Some((noise, snr_db)) = noise {
                 noise.add_to(&mut samples, snr_db, i);
             }
