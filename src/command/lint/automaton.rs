@@ -4,7 +4,7 @@
 //! which the same words lead. Comparing two sets of sentences is then a walk through pairs of
 //! states, however many sentences there are. Bounded: beyond [`MAX_PLACES`] nothing more is found.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::command::graph::{Grammar, List, NodeId, WordId};
@@ -26,7 +26,7 @@ pub(super) type Next = Rc<[(WordId, StateId)]>;
 struct State {
     places: Rc<[Place]>,
     next: Option<Next>,
-    /// What is accepted here: 0 for a sentence, the index of a value of a list.
+    /// What is accepted here: numbers of sentences, or of values of a list.
     accepted: Rc<[u32]>,
 }
 
@@ -72,6 +72,22 @@ impl Automaton {
 
     pub(super) fn word_id(&self, word: &str) -> Option<WordId> {
         self.graph.word_ids.get(word).copied()
+    }
+
+    /// The sentences that begin at `begin` are those of that number.
+    pub(super) fn number(&mut self, begin: NodeId, number: u32) {
+        let (mut open, mut seen) = (vec![begin], HashSet::from([begin]));
+        while let Some(node) = open.pop() {
+            let node = &mut self.graph.nodes[node as usize];
+            if let Some(accept) = &mut node.accept {
+                *accept = number;
+            }
+            let words = node.words.iter().map(|(_, to)| *to);
+            // Not into the lists, which others have, too.
+            let lists = node.lists.iter().map(|(_, to)| *to);
+            let next = words.chain(node.empty.iter().copied()).chain(lists);
+            open.extend(next.filter(|to| seen.insert(*to)));
+        }
     }
 
     /// The words as a sentence.

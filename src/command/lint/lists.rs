@@ -78,8 +78,10 @@ fn values_alike(
     let alike = Alike::new(automaton.words());
     let state = automaton.start([*start]);
     let mut budget = Budget::default();
-    let same = Walk::new(&mut automaton, &mut budget, (state, state)).shared(MAX_MEETINGS);
-    let near = Walk::new(&mut automaton, &mut budget, (state, state)).alike(&alike, MAX_MEETINGS);
+    let any = |accepted: &[u32]| !accepted.is_empty();
+    let same = Walk::new(&mut automaton, &mut budget, (state, state)).shared(MAX_MEETINGS, &any);
+    let near =
+        Walk::new(&mut automaton, &mut budget, (state, state)).alike(&alike, MAX_MEETINGS, &any);
     let mut pairs = BTreeSet::new();
     for meeting in same.into_iter().chain(near) {
         let (first, second) = meeting.ends;

@@ -10,13 +10,13 @@ mod lists;
 mod sound;
 mod walk;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::automaton::{Automaton, StateId};
 use self::sound::Alike;
 use self::walk::{Budget, Walk};
 use super::advice::{Remark, Weight};
-use super::graph::{CompiledCommand, Grammar, NodeId, WordId};
+use super::graph::{Grammar, NodeId, WordId};
 use super::matcher::{Match, MatchOptions, Matcher, Reason};
 use super::spec::{CommandSpec, GrammarSpec, Origin, Sentence};
 
@@ -28,16 +28,36 @@ const MAX_TRIED: usize = 12;
 const MAX_TRIED_IN_ALL: usize = 4_000;
 
 /// A sentence as written, of which many can be said.
-#[derive(Clone, Copy, Debug)]
-struct Pattern {
+struct Pattern<'a> {
     /// Index of the command.
     command: usize,
     /// Index of the sentence in it.
     sentence: usize,
-    /// Index among all patterns.
-    index: usize,
+    spec: &'a CommandSpec,
+    /// Slots that it fills.
+    slots: BTreeSet<String>,
     /// Where it begins in the graph.
     begin: NodeId,
+}
+
+impl Pattern<'_> {
+    fn origin(&self) -> Origin {
+        let sentence = self.spec.sentences.get(self.sentence);
+        sentence.map_or_else(|| self.spec.origin.clone(), |s| s.origin.clone())
+    }
+
+    fn is_of(&self, other: &Pattern<'_>) -> bool {
+        self.spec.name == other.spec.name
+    }
+}
+
+/// How much of a pattern must have something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// All that can be said.
+    All,
+    /// Any of it.
+    Some,
 }
 
 /// A comparison of all commands.
@@ -45,10 +65,13 @@ struct Lint<'a> {
     spec: &'a GrammarSpec,
     /// Of commands that have one sentence each.
     matcher: Matcher,
+    /// Its sentences have the numbers of the patterns.
     automaton: Automaton,
     alike: Alike,
     budget: Budget,
-    patterns: Vec<Pattern>,
+    patterns: Vec<Pattern<'a>>,
+    /// The state in which everything can be said.
+    all: StateId,
     n_tried: usize,
     remarks: Vec<Remark>,
 }
@@ -58,35 +81,24 @@ struct Lint<'a> {
 pub(super) fn remarks(spec: &GrammarSpec) -> Vec<Remark> {
     // What cannot be compiled is reported elsewhere.
     let grammar = Grammar::compile(&one_by_one(spec), &mut Vec::new());
-    let automaton = Automaton::new(&grammar);
-    let sentences = spec
-        .commands
-        .iter()
-        .enumerate()
-        .flat_map(|(command, spec)| {
-            let sentences = 0..spec.sentences.len();
-            sentences.map(move |sentence| (command, sentence))
-        });
-    let pattern =
-        |(index, ((command, sentence), compiled)): (usize, (_, &CompiledCommand))| Pattern {
-            command,
-            sentence,
-            index,
-            begin: compiled.start,
-        };
+    let patterns = patterns(spec, &grammar);
+    let mut automaton = Automaton::new(&grammar);
+    for (pattern, number) in patterns.iter().zip(0..) {
+        automaton.number(pattern.begin, number);
+    }
     let mut lint = Lint {
         spec,
         alike: Alike::new(automaton.words()),
+        all: automaton.start(patterns.iter().map(|pattern| pattern.begin)),
         automaton,
         budget: Budget::default(),
-        patterns: (sentences.zip(&grammar.commands).enumerate().map(pattern)).collect(),
+        patterns,
         matcher: Matcher::new(grammar.into(), MatchOptions::default()),
         n_tried: 0,
         remarks: Vec::new(),
     };
-    for command in 0..spec.commands.len() {
-        lint.command(command);
-    }
+    lint.compare();
+    lint.everyday();
     lint.note_limits();
     let mut remarks = lint.remarks;
     lists::remarks(spec, &mut remarks);
@@ -109,98 +121,138 @@ fn one_by_one(spec: &GrammarSpec) -> GrammarSpec {
     }
 }
 
+/// All sentences, in the order in which `one_by_one` makes commands of them.
+fn patterns<'a>(spec: &'a GrammarSpec, grammar: &Grammar) -> Vec<Pattern<'a>> {
+    let sentences = spec
+        .commands
+        .iter()
+        .enumerate()
+        .flat_map(|(command, spec)| {
+            let sentences = 0..spec.sentences.len();
+            sentences.map(move |sentence| (command, sentence, spec))
+        });
+    let compiled = grammar.commands.iter().enumerate();
+    let both = sentences.zip(compiled);
+    both.map(|((command, sentence, spec), (index, compiled))| Pattern {
+        command,
+        sentence,
+        spec,
+        slots: grammar
+            .slots(index)
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+        begin: compiled.start,
+    })
+    .collect()
+}
+
 impl Lint<'_> {
-    fn command(&mut self, command: usize) {
-        let name = &self.spec.commands[command].name;
-        let is_other = |pattern: &&Pattern| self.spec.commands[pattern.command].name != *name;
-        let others: Vec<Pattern> = self.patterns.iter().filter(is_other).copied().collect();
-        let own = |pattern: &&Pattern| pattern.command == command;
-        let own: Vec<Pattern> = self.patterns.iter().filter(own).copied().collect();
-        let earlier = others.iter().filter(|pattern| pattern.command < command);
-        let earlier = self.automaton.start(earlier.map(|pattern| pattern.begin));
-        let all = self
-            .automaton
-            .start(others.iter().map(|pattern| pattern.begin));
+    fn compare(&mut self) {
+        // Of each pair of commands one example is enough.
         let mut sounded = BTreeSet::new();
-        for (i, pattern) in own.iter().enumerate() {
-            let state = self.automaton.start([pattern.begin]);
-            if self.is_unreachable(*pattern, state, all) {
+        for index in 0..self.patterns.len() {
+            let state = self.automaton.start([self.patterns[index].begin]);
+            let pair = (state, self.all);
+            if self.is_unreachable(index, pair) || self.is_repeated(index, pair) {
                 continue;
             }
-            if let Some(first) = self.repeated(&own[..i], *pattern, state) {
-                let text = format!(
-                    "command `{name}`: this sentence adds nothing to the one at {first}; remove it"
-                );
-                self.remark(*pattern, Weight::Warning, text);
-                continue;
-            }
-            self.shared(*pattern, state, earlier);
-            self.sounds_alike(*pattern, state, earlier, &mut sounded);
+            self.shared(index, pair);
+            self.sounds_alike(index, pair, &mut sounded);
         }
-        self.everyday(command, &own);
+    }
+
+    /// Sentences of a pattern that are also of one that `is_meant`, each with the first such one;
+    /// nothing unless `all` of them are, where that is asked for.
+    fn common(
+        &mut self,
+        pair: (StateId, StateId),
+        extent: Extent,
+        is_meant: &dyn Fn(&Pattern<'_>) -> bool,
+    ) -> Vec<(String, usize)> {
+        let Lint {
+            automaton,
+            budget,
+            patterns,
+            ..
+        } = self;
+        let first = |accepted: &[u32]| {
+            let numbers = accepted.iter().map(|number| *number as usize);
+            numbers
+                .into_iter()
+                .find(|number| is_meant(&patterns[*number]))
+        };
+        let counts = |accepted: &[u32]| first(accepted).is_some();
+        if extent == Extent::All && !Walk::new(automaton, budget, pair).second_covers_first(&counts)
+        {
+            return Vec::new();
+        }
+        let meetings = Walk::new(automaton, budget, pair).shared(MAX_TRIED, &counts);
+        let told = meetings.into_iter().filter_map(|meeting| {
+            let owner = first(automaton.accepted(meeting.ends.1))?;
+            Some((automaton.text(&meeting.first), owner))
+        });
+        told.collect()
     }
 
     /// Whether nothing that fits the pattern does its command; says so.
-    fn is_unreachable(&mut self, pattern: Pattern, state: StateId, others: StateId) -> bool {
-        let pair = (state, others);
-        if !self.walk(pair).second_covers_first() {
-            return false;
-        }
-        let (spec, name) = (self.spec, self.spec.commands[pattern.command].name.clone());
-        let examples = self.walk(pair).shared(MAX_TRIED);
-        let mut found = None;
-        for example in examples {
-            let text = self.automaton.text(&example.first);
-            let owner = self.owner(&example.first, |other| {
-                spec.commands[other.command].name != name
-            });
-            let (Some(owner), Some(understood)) = (owner, self.tried(&text)) else {
-                return false;
-            };
-            let is_ours = match understood {
-                Match::Accepted { name: taken, .. } => taken == name,
+    fn is_unreachable(&mut self, index: usize, pair: (StateId, StateId)) -> bool {
+        let (command, spec) = (self.patterns[index].command, self.patterns[index].spec);
+        let is_other = |other: &Pattern<'_>| other.spec.name != spec.name;
+        let examples = self.common(pair, Extent::All, &is_other);
+        for (text, owner) in &examples {
+            let is_ours = match self.tried(text) {
+                Some(Match::Accepted { name, .. }) => name == spec.name,
                 // The later of two says so.
-                Match::Rejected { .. } => owner.command > pattern.command,
+                Some(Match::Rejected { .. }) => self.patterns[*owner].command > command,
+                None => true,
             };
             if is_ours {
                 return false;
             }
-            found.get_or_insert((text, owner));
         }
-        let Some((text, owner)) = found else {
+        let Some((text, owner)) = examples.first() else {
             return false;
         };
-        let (other, at) = self.told(owner);
+        let owner = &self.patterns[*owner];
         let text = format!(
-            "command `{name}`: nothing reaches this sentence; all of it, such as \"{text}\", is also \
-             said for `{other}` ({at}): remove it, or say it in words of its own"
+            "command `{}`: nothing reaches this sentence; all of it, such as \"{text}\", is also \
+             said for `{}` ({}): remove it, or say it in words of its own",
+            spec.name,
+            owner.spec.name,
+            owner.origin()
         );
-        self.remark(pattern, Weight::Mistake, text);
+        self.remark(index, Weight::Mistake, text);
         true
     }
 
-    /// The earlier sentence of the same command that says all that `pattern` does.
-    fn repeated(&mut self, before: &[Pattern], pattern: Pattern, state: StateId) -> Option<Origin> {
-        let grammar = self.matcher.grammar().clone();
-        let slots = grammar.slots(pattern.index);
-        for earlier in before {
-            if grammar.slots(earlier.index) != slots {
-                continue;
-            }
-            let pair = (state, self.automaton.start([earlier.begin]));
-            // One that could not be compiled says nothing at all.
-            if self.walk(pair).second_covers_first() && !self.walk(pair).shared(1).is_empty() {
-                return Some(self.told(*earlier).1);
-            }
-        }
-        None
+    /// Whether earlier sentences of the same command say all that the pattern does; says so.
+    fn is_repeated(&mut self, index: usize, pair: (StateId, StateId)) -> bool {
+        let own = &self.patterns[index];
+        let (command, sentence, spec) = (own.command, own.sentence, own.spec);
+        let slots = own.slots.clone();
+        let is_earlier = |other: &Pattern<'_>| {
+            other.command == command && other.sentence < sentence && other.slots == slots
+        };
+        let examples = self.common(pair, Extent::All, &is_earlier);
+        let Some((_, first)) = examples.first() else {
+            return false;
+        };
+        let first = self.patterns[*first].origin();
+        let text = format!(
+            "command `{}`: this sentence adds nothing to the one at {first}; remove it",
+            spec.name
+        );
+        self.remark(index, Weight::Warning, text);
+        true
     }
 
     /// A sentence that is also one of an earlier command, so that neither is done.
-    fn shared(&mut self, pattern: Pattern, state: StateId, earlier: StateId) {
-        let pair = (state, earlier);
-        for meeting in self.walk(pair).shared(MAX_TRIED) {
-            let text = self.automaton.text(&meeting.first);
+    fn shared(&mut self, index: usize, pair: (StateId, StateId)) {
+        let (command, spec) = (self.patterns[index].command, self.patterns[index].spec);
+        let is_earlier =
+            |other: &Pattern<'_>| other.command < command && other.spec.name != spec.name;
+        for (text, owner) in self.common(pair, Extent::Some, &is_earlier) {
             let Some(Match::Rejected {
                 reason: Reason::Ambiguous,
                 ..
@@ -208,117 +260,109 @@ impl Lint<'_> {
             else {
                 continue;
             };
-            let owner = self.owner(&meeting.first, |other| other.command < pattern.command);
-            let Some((other, at)) = owner.map(|owner| self.told(owner)) else {
-                continue;
-            };
+            let owner = &self.patterns[owner];
             let text = format!(
-                "command `{}`: \"{text}\" is also said for `{other}` ({at}); it is ambiguous, and \
-                 neither is done: leave it to one of them",
-                self.spec.commands[pattern.command].name
+                "command `{}`: \"{text}\" is also said for `{}` ({}); it is ambiguous, and neither \
+                 is done: leave it to one of them",
+                spec.name,
+                owner.spec.name,
+                owner.origin()
             );
             // One example is enough for a sentence.
-            return self.remark(pattern, Weight::Mistake, text);
+            return self.remark(index, Weight::Mistake, text);
         }
     }
 
     /// A sentence that sounds like one of an earlier command.
     fn sounds_alike(
         &mut self,
-        pattern: Pattern,
-        state: StateId,
-        earlier: StateId,
-        sounded: &mut BTreeSet<usize>,
+        index: usize,
+        pair: (StateId, StateId),
+        sounded: &mut BTreeSet<(usize, usize)>,
     ) {
-        let pair = (state, earlier);
-        let walk = Walk::new(&mut self.automaton, &mut self.budget, pair);
-        let meetings = walk.alike(&self.alike, MAX_TRIED);
-        for meeting in meetings {
-            let own = self.automaton.text(&meeting.first);
-            let other = self.automaton.text(&meeting.second);
-            let Some(owner) = self.owner(&meeting.second, |other| other.command < pattern.command)
-            else {
-                continue;
-            };
-            let takes = |understood: Option<Match>, command: usize| matches!(understood, Some(Match::Accepted { command: taken, .. }) if taken == command);
-            if !takes(self.tried(&own), pattern.command)
-                || !takes(self.tried(&other), owner.command)
-                || !sounded.insert(owner.command)
+        let Lint {
+            automaton,
+            budget,
+            patterns,
+            alike,
+            ..
+        } = self;
+        let own = &patterns[index];
+        let (command, name) = (own.command, own.spec.name.as_str());
+        let earlier = |accepted: &[u32]| {
+            let mut numbers = accepted.iter().map(|number| *number as usize);
+            numbers.find(|number| {
+                let other = &patterns[*number];
+                other.command < command && !other.is_of(own)
+            })
+        };
+        let counts = |accepted: &[u32]| earlier(accepted).is_some();
+        let walk = Walk::new(automaton, budget, pair);
+        let meetings = walk.alike(alike, MAX_TRIED, &counts);
+        let told = meetings.into_iter().filter_map(|meeting| {
+            let owner = earlier(automaton.accepted(meeting.ends.1))?;
+            let (own, other) = (&meeting.first, &meeting.second);
+            Some((automaton.text(own), automaton.text(other), owner))
+        });
+        for (said, other, owner) in told.collect::<Vec<_>>() {
+            let (other_name, other_command) = (
+                &self.patterns[owner].spec.name,
+                self.patterns[owner].command,
+            );
+            let (at, pair) = (self.patterns[owner].origin(), (command, other_command));
+            let text = format!(
+                "command `{name}`: \"{said}\" sounds like \"{other}\" of `{other_name}` ({at}): put \
+                 one of them in other words"
+            );
+            let other_name = other_name.clone();
+            if sounded.contains(&pair)
+                || !self.is_taken(&said, name)
+                || !self.is_taken(&other, &other_name)
             {
                 continue;
             }
-            let (other_name, at) = self.told(owner);
-            let text = format!(
-                "command `{}`: \"{own}\" sounds like \"{other}\" of `{other_name}` ({at}): put one \
-                 of them in other words",
-                self.spec.commands[pattern.command].name
-            );
-            self.remark(pattern, Weight::Warning, text);
+            sounded.insert(pair);
+            self.remark(index, Weight::Warning, text);
         }
     }
 
-    /// Whole sentences that people say without meaning the command.
-    fn everyday(&mut self, command: usize, own: &[Pattern]) {
-        let state = self
-            .automaton
-            .start(own.iter().map(|pattern| pattern.begin));
-        let mut found: Vec<(Pattern, Vec<String>)> = Vec::new();
+    /// Whether `text` is understood as the command of that name.
+    fn is_taken(&mut self, text: &str, name: &str) -> bool {
+        matches!(self.tried(text), Some(Match::Accepted { name: taken, .. }) if taken == name)
+    }
+
+    /// Whole sentences that people say without meaning a command.
+    fn everyday(&mut self) {
+        let mut found: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for phrase in everyday::phrases() {
             let ids = phrase.iter().map(|word| self.automaton.word_id(word));
-            let Some(ids) = ids.collect::<Option<Vec<WordId>>>() else {
+            let ids = ids.collect::<Option<Vec<WordId>>>();
+            let state = ids.and_then(|ids| {
+                let mut words = ids.iter();
+                words.try_fold(self.all, |state, word| self.automaton.step(state, *word))
+            });
+            let Some(state) = state else {
                 continue;
             };
-            if !self.says(state, &ids) {
-                continue;
-            }
-            let Some(pattern) = self.owner(&ids, |pattern| pattern.command == command) else {
-                continue;
-            };
-            let same = |(other, _): &&mut (Pattern, Vec<String>)| other.begin == pattern.begin;
-            let text = format!("\"{}\"", phrase.join(" "));
-            match found.iter_mut().find(same) {
-                Some((_, phrases)) => phrases.push(text),
-                None => found.push((pattern, vec![text])),
+            let mut seen = BTreeSet::new();
+            for number in self.automaton.accepted(state) {
+                // The first sentence of each command.
+                if seen.insert(self.patterns[*number as usize].command) {
+                    let phrases = found.entry(*number as usize).or_default();
+                    phrases.push(format!("\"{}\"", phrase.join(" ")));
+                }
             }
         }
-        for (pattern, phrases) in found {
+        for (index, phrases) in found {
             let verb = if phrases.len() > 1 { "are" } else { "is" };
             let text = format!(
                 "command `{}`: {} {verb} said every day without meaning it: add a word that makes it \
                  a command",
-                self.spec.commands[command].name,
+                self.patterns[index].spec.name,
                 phrases.join(", ")
             );
-            self.remark(pattern, Weight::Warning, text);
+            self.remark(index, Weight::Warning, text);
         }
-    }
-
-    fn says(&mut self, mut state: StateId, words: &[WordId]) -> bool {
-        for word in words {
-            match self.automaton.step(state, *word) {
-                Some(next) => state = next,
-                None => return false,
-            }
-        }
-        self.automaton.accepts(state)
-    }
-
-    /// The first pattern that can be said as `words`, of those that `is_meant`.
-    fn owner(&mut self, words: &[WordId], is_meant: impl Fn(&Pattern) -> bool) -> Option<Pattern> {
-        for i in 0..self.patterns.len() {
-            let pattern = self.patterns[i];
-            if is_meant(&pattern) {
-                let state = self.automaton.start([pattern.begin]);
-                if self.says(state, words) {
-                    return Some(pattern);
-                }
-            }
-        }
-        None
-    }
-
-    fn walk(&mut self, pair: (StateId, StateId)) -> Walk<'_> {
-        Walk::new(&mut self.automaton, &mut self.budget, pair)
     }
 
     /// What the matcher makes of `text`; nothing when too much was tried.
@@ -327,15 +371,9 @@ impl Lint<'_> {
         (self.n_tried <= MAX_TRIED_IN_ALL).then(|| self.matcher.match_text(text))
     }
 
-    /// Name and place of a pattern.
-    fn told(&self, pattern: Pattern) -> (String, Origin) {
-        let command = &self.spec.commands[pattern.command];
-        (command.name.clone(), origin(command, pattern.sentence))
-    }
-
-    fn remark(&mut self, pattern: Pattern, weight: Weight, text: String) {
+    fn remark(&mut self, index: usize, weight: Weight, text: String) {
         self.remarks.push(Remark {
-            origin: self.told(pattern).1,
+            origin: self.patterns[index].origin(),
             weight,
             text,
         });
@@ -357,14 +395,6 @@ impl Lint<'_> {
                 .to_owned(),
         });
     }
-}
-
-fn origin(command: &CommandSpec, sentence: usize) -> Origin {
-    let sentence = command.sentences.get(sentence);
-    sentence.map_or_else(
-        || command.origin.clone(),
-        |sentence| sentence.origin.clone(),
-    )
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ const MAX_PAIRS: usize = 20_000;
 /// Pairs that all walks of a check visit together: seconds.
 const MAX_PAIRS_IN_ALL: usize = 2_000_000;
 
+/// Which accepted values are of interest.
+pub(super) type Counts<'c> = &'c dyn Fn(&[u32]) -> bool;
+
 /// How many pairs may still be visited.
 pub(super) struct Budget {
     left: usize,
@@ -100,12 +103,13 @@ impl<'a> Walk<'a> {
         });
     }
 
-    /// Up to `n` sentences that both sets have, shortest first.
-    pub(super) fn shared(mut self, n: usize) -> Vec<Meeting> {
+    /// Up to `n` sentences that both sets have, where what the second accepts `counts`, shortest
+    /// first.
+    pub(super) fn shared(mut self, n: usize, counts: Counts<'_>) -> Vec<Meeting> {
         let mut found = Vec::new();
         while let Some(at) = self.open.pop_front() {
             let (a, b) = self.steps[at].pair;
-            if self.automaton.accepts(a) && self.automaton.accepts(b) {
+            if self.automaton.accepts(a) && counts(self.automaton.accepted(b)) {
                 found.push(self.meeting(at));
                 if found.len() >= n {
                     break;
@@ -120,14 +124,14 @@ impl<'a> Walk<'a> {
         found
     }
 
-    /// Up to `n` pairs of different sentences, one of each set, that sound alike, and of equal ones
-    /// where `equal` says that they count, shortest first.
-    pub(super) fn alike(mut self, alike: &Alike, n: usize) -> Vec<Meeting> {
+    /// Up to `n` pairs of different sentences, one of each set, that sound alike, where what the
+    /// second accepts `counts`, shortest first.
+    pub(super) fn alike(mut self, alike: &Alike, n: usize, counts: Counts<'_>) -> Vec<Meeting> {
         let mut found = Vec::new();
         while let Some(at) = self.open.pop_front() {
             let Step { pair, differs, .. } = self.steps[at];
             let (a, b) = pair;
-            if differs && self.automaton.accepts(a) && self.automaton.accepts(b) {
+            if differs && self.automaton.accepts(a) && counts(self.automaton.accepted(b)) {
                 found.push(self.meeting(at));
                 if found.len() >= n {
                     break;
@@ -145,11 +149,11 @@ impl<'a> Walk<'a> {
         found
     }
 
-    /// Whether the second set has every sentence of the first.
-    pub(super) fn second_covers_first(mut self) -> bool {
+    /// Whether the second set has every sentence of the first, where what it accepts `counts`.
+    pub(super) fn second_covers_first(mut self, counts: Counts<'_>) -> bool {
         while let Some(at) = self.open.pop_front() {
             let (a, b) = self.steps[at].pair;
-            if self.automaton.accepts(a) && !self.automaton.accepts(b) {
+            if self.automaton.accepts(a) && !counts(self.automaton.accepted(b)) {
                 return false;
             }
             for (word, to) in self.automaton.next(a).iter() {
