@@ -7,13 +7,16 @@ use crate::command::calibrate::{Tally, most_per_hour};
 
 const WIDTH: f64 = 960.0;
 /// Height of one row of plots, with its labels.
-const ROW_HEIGHT: f64 = 290.0;
+const ROW_HEIGHT: f64 = 310.0;
 const TOP: f64 = 56.0;
 /// From a plot's frame to its axes.
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 20.0;
-const ABOVE: f64 = 34.0;
+const ABOVE: f64 = 60.0;
 const BELOW: f64 = 52.0;
+
+/// Width of a letter, about.
+const LETTER: f64 = 6.5;
 
 const BLUE: &str = "#1b5e9e";
 const ORANGE: &str = "#c2570c";
@@ -210,7 +213,7 @@ fn draw(out: &mut String, frame: Frame, plot: &Plot) {
         height,
     } = frame;
     let (right, bottom) = (x + width, y + height);
-    text(out, (x, y - 12.0), "start", 13, plot.title);
+    text(out, (x, y - 42.0), "start", 13, plot.title);
     for tick in ticks(0.0, plot.y_max, 6) {
         let py = frame.py(plot, tick);
         line(out, (x, py), (right, py), "#e5e7eb", "");
@@ -239,18 +242,15 @@ fn draw(out: &mut String, frame: Frame, plot: &Plot) {
         plot.y_label
     );
     draw_marks(out, frame, plot);
-    for (i, curve) in plot.lines.iter().enumerate() {
+    let mut legend_x = x;
+    for curve in &plot.lines {
         draw_line(out, frame, plot, curve);
-        let ly = y + 14.0 + 16.0 * i as f64;
+        let ly = y - 22.0;
         let dash = if curve.is_dashed { "5 4" } else { "" };
-        line(
-            out,
-            (x + 12.0, ly - 4.0),
-            (x + 36.0, ly - 4.0),
-            curve.colour,
-            dash,
-        );
-        text(out, (x + 42.0, ly), "start", 12, curve.label);
+        let (from, to) = ((legend_x, ly - 4.0), (legend_x + 24.0, ly - 4.0));
+        line(out, from, to, curve.colour, dash);
+        text(out, (legend_x + 30.0, ly), "start", 12, curve.label);
+        legend_x += 56.0 + LETTER * curve.label.len() as f64;
     }
 }
 
