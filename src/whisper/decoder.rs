@@ -117,6 +117,8 @@ pub(super) struct Pass {
 /// A text and the buffers of its stream.
 pub struct DecoderState {
     text: TextCache,
+    /// The tokens whose keys and values `text` holds.
+    tokens: Vec<u32>,
     pass: Pass,
 }
 
@@ -129,6 +131,13 @@ impl DecoderState {
     /// Forgets all tokens from position `n` on.
     pub fn truncate(&mut self, n: usize) {
         self.text.truncate(n);
+        self.tokens.truncate(n);
+    }
+
+    /// How many of `tokens`, from the first on, are those it holds.
+    pub(super) fn n_held(&self, tokens: impl IntoIterator<Item = u32>) -> usize {
+        let same = self.tokens.iter().zip(tokens);
+        same.take_while(|(held, token)| **held == *token).count()
     }
 
     /// The text alone.
@@ -245,6 +254,7 @@ impl Decoder {
     pub fn new_state(&self) -> DecoderState {
         DecoderState {
             text: self.new_text(),
+            tokens: Vec::with_capacity(self.n_ctx),
             pass: self.new_pass(self.n_ctx),
         }
     }
@@ -376,6 +386,7 @@ impl Decoder {
             n_each: tokens.len(),
         };
         self.blocks(exec, tokens, cross, &mut texts, &mut state.pass, watch);
+        state.tokens.extend_from_slice(tokens);
     }
 
     /// The logits of some rows of the residual stream.

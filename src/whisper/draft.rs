@@ -23,6 +23,9 @@ pub(super) struct Given<'a> {
     pub(super) logprobs: &'a [f32],
     /// Tokens that probably follow.
     pub(super) draft: &'a [u32],
+    /// Tokens of the prompt and of what is forced, from the first on, that the state holds already
+    /// and that are not computed again; fewer than all of them.
+    pub(super) n_held: usize,
 }
 
 /// Chooses a token from logits, and gives its log-probability.
@@ -38,8 +41,9 @@ pub(super) struct Opening {
     pub(super) n_accepted: usize,
 }
 
-/// Writes what the first pass is fed to `feed`: prompt, what is forced, and as much of the draft as
-/// a text may have; none of it above temperature 0. Returns how much of the draft that is.
+/// Writes what the first pass is fed to `feed`: prompt and what is forced, without what is held, and
+/// as much of the draft as a text may have; none of it above temperature 0. Returns how much of the
+/// draft that is.
 pub(super) fn prepare(start: &Start<'_>, temperature: f32, feed: &mut Vec<u32>) -> usize {
     let given = start.given;
     let n_left = start.max_tokens().saturating_sub(given.forced.len() + 1);
@@ -51,12 +55,13 @@ pub(super) fn prepare(start: &Start<'_>, temperature: f32, feed: &mut Vec<u32>) 
     for part in [start.prompt, given.forced, &given.draft[..n_draft]] {
         feed.extend_from_slice(part);
     }
+    feed.drain(..given.n_held);
     n_draft
 }
 
-/// Feeds what was prepared to an emptied state, and sets `text` to the forced tokens and the part
+/// Feeds what was prepared to a state emptied but for what is held, and sets `text` to the forced tokens and the part
 /// of the draft, of `n_draft` tokens, that is right. `pick` chooses from the logits of a token.
-/// `watch` receives the attention of the whole pass, prompt first.
+/// `watch` receives the attention of the pass.
 pub(super) fn open(
     start: &Start<'_>,
     (feed, n_draft): (&[u32], usize),
@@ -71,24 +76,23 @@ pub(super) fn open(
     text.tokens.extend_from_slice(given.forced);
     text.logprobs.clear();
     text.logprobs.extend_from_slice(given.logprobs);
-    state.truncate(0);
+    state.truncate(given.n_held);
     let (decoder, exec) = (model.decoder(), model.exec());
     decoder.forward_watched(exec, feed, start.cross, state, watch);
 
     let n_vocab = model.dims().n_vocab;
-    let n_fixed = start.prompt.len() + given.forced.len();
+    // Rows of the pass that are given.
+    let n_fixed = start.prompt.len() + given.forced.len() - given.n_held;
     let mut no_speech_prob = 0.0;
     // The first row of interest: with nothing forced, the one that tells whether there is speech.
-    let mut row = match given.forced {
-        [] => start.n_before_sot,
-        _ => n_fixed - 1,
-    };
+    let speech_row = given.forced.is_empty().then_some(start.n_before_sot);
+    let mut row = speech_row.unwrap_or(n_fixed - 1);
     let (mut n_accepted, mut next) = (0, (rules.eot(), 0.0));
     'rows: while row < feed.len() {
         let end = (row + ROWS_AT_A_TIME).min(feed.len());
         let logits = decoder.logits(exec, state, row..end);
         for (i, logits) in (row..end).zip(logits.chunks_exact_mut(n_vocab)) {
-            if i == start.n_before_sot {
+            if Some(i) == speech_row {
                 let no_speech = model.tokenizer().special().no_speech;
                 no_speech_prob = probability(model, logits, no_speech);
             }
@@ -106,7 +110,7 @@ pub(super) fn open(
         }
         row = end;
     }
-    state.truncate(n_fixed + n_accepted);
+    state.truncate(given.n_held + n_fixed + n_accepted);
     Opening {
         next,
         no_speech_prob,

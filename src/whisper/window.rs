@@ -154,6 +154,7 @@ impl WindowReader {
     /// The next columns are those of another window.
     pub(super) fn forget_window(&mut self) {
         self.kept.0 = 0;
+        self.decoder.state.truncate(0);
     }
 
     /// The next window is no rest of another one.

@@ -6,7 +6,9 @@
 //! Sources: Papi et al. 2023, "AlignAtt: Using Attention-based Audio-Translation Alignments as a
 //! Guide for Simultaneous Speech Translation"; OpenAI's `timing.py` for the statistics.
 
+use crate::whisper::Model;
 use crate::whisper::align::median_filter;
+use crate::whisper::decoder::Watch;
 
 /// Tokens below which there is nothing to standardise over.
 const MIN_TOKENS: usize = 3;
@@ -61,6 +63,15 @@ impl Attend {
         self.pass.clear();
         self.pass.resize(self.n_heads * n * self.n_frames, 0.0);
         &mut self.pass
+    }
+
+    /// What a pass of `model` over `n` tokens is to leave.
+    pub(super) fn watch<'a>(&'a mut self, model: &'a Model, n: usize) -> Watch<'a> {
+        Watch {
+            heads: &model.alignment_heads,
+            n_frames: self.n_frames,
+            weights: self.pass(n),
+        }
     }
 
     /// Counts row `row` of the pass as that of the next text token.

@@ -54,6 +54,9 @@ use trim::Placed;
 const ECHO_S: f64 = 0.25;
 /// Words remembered to find echoes.
 const MAX_SAID: usize = 5;
+/// Committed tokens that each step computes anew, however old they are: to tell where a token looks,
+/// it is compared with others.
+const N_RECENT: usize = 16;
 
 /// What a step has brought.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -256,13 +259,17 @@ impl Stream {
         self.reader.detect_language(exec);
         let begun = Instant::now();
         let n_before_sot = self.reader.build_prompt();
+        let n_held = self.n_held(n_columns);
         let reader = &mut self.reader;
         let start = Start {
             model: &reader.model,
             cross: &reader.cross,
             prompt: &reader.prompt,
             n_before_sot,
-            given: self.text.given(self.settings.verify),
+            given: Given {
+                n_held,
+                ..self.text.given(self.settings.verify)
+            },
         };
         let decoder = (&reader.decoder.rules, &mut reader.decoder.state);
         let n_frames = n_columns / 2;
@@ -290,6 +297,24 @@ impl Stream {
                 log::debug!("a step is not believed: {trip:?}");
                 self.text.forget_tail();
                 (Outcome::Doubted(trip), After::Unknown)
+            }
+        }
+    }
+
+    /// Tokens of the prompt and the committed text that the decoder holds since an earlier step, and
+    /// whose audio has not been encoded anew since.
+    fn n_held(&self, n_columns: usize) -> usize {
+        if self.settings.encode_ms == 0 {
+            return 0;
+        }
+        let heard_s = n_columns as f64 / COLUMNS_PER_SECOND as f64;
+        let before_s = heard_s - f64::from(self.settings.encode_ms) / 1e3;
+        match self.text.n_old(before_s, N_RECENT) {
+            0 => 0,
+            n_old => {
+                let prompt = self.reader.prompt.iter();
+                let old = &self.text.given(false).forced[..n_old];
+                (self.reader.decoder.state).n_held(prompt.chain(old).copied())
             }
         }
     }

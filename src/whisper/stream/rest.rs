@@ -12,7 +12,12 @@ use crate::whisper::transcribe::MIN_COLUMNS;
 use crate::whisper::window::{COLUMNS_PER_SECOND, Columns};
 
 use super::commit::{After, Candidate};
-use super::{Conclusion, Stream};
+use super::{Conclusion, Stream, checks};
+
+/// Tokens after the committed ones below which nothing is said about them.
+const MIN_REST_TOKENS: usize = 4;
+/// Columns after the committed words that are enough to be heard without them.
+const MIN_ALONE_COLUMNS: usize = COLUMNS_PER_SECOND;
 
 impl Stream {
     /// The rest of the utterance as it stands: all that follows the committed words, decoded with
@@ -115,6 +120,18 @@ impl Stream {
         let n_forced = given.forced.len();
         let text = self.reader.text(exec, window, given);
         self.log(&text, window);
+        let misled = self.is_misled(&text, n_forced);
+        conclusion.doubtful |= misled;
+        if misled && !self.reader.is_hasty {
+            // The committed words may have led it astray: what follows them is heard without them.
+            let window_s = self.seek as f64 / COLUMNS_PER_SECOND as f64;
+            let from = ((self.committed_s - window_s) * COLUMNS_PER_SECOND as f64) as usize & !1;
+            if (1..window.n).contains(&from) && window.n - from >= MIN_ALONE_COLUMNS {
+                log::debug!("the rest once more, without the committed words");
+                self.text.forget_tail();
+                return from;
+            }
+        }
         // Few words for much sound, and improbable ones.
         let doubted = text.spoken_logprob(self.text.eot) < self.reader.options.thresholds.logprob;
         let is_vague = n_forced == 0 && doubted && self.reader.is_sparse(&text, window);
@@ -142,6 +159,26 @@ impl Stream {
             self.rest_ends = ends;
         }
         advance
+    }
+
+    /// Whether what follows the first `n_forced` tokens is nothing that was said: a loop, or several
+    /// tokens that are improbable.
+    fn is_misled(&self, text: &Hypothesis, n_forced: usize) -> bool {
+        let eot = self.text.eot;
+        let spoken = |tokens: &[u32]| -> Vec<u32> {
+            tokens.iter().copied().filter(|t| *t < eot).collect()
+        };
+        let forced = spoken(&text.tokens[..n_forced.min(text.tokens.len())]);
+        let all = spoken(&text.tokens);
+        let n_rest = all.len() - forced.len();
+        if forced.is_empty() || n_rest < MIN_REST_TOKENS {
+            return false;
+        }
+        let rest = text.tokens.iter().zip(&text.logprobs).skip(n_forced);
+        let sum: f32 = rest.filter(|(token, _)| **token < eot).map(|(_, p)| p).sum();
+        let is_improbable = sum / (n_rest as f32) < self.reader.options.thresholds.logprob;
+        let mut ends = forced.len() + 1..=all.len();
+        is_improbable || ends.any(|end| checks::repeats(&all[..end], &self.settings))
     }
 
     fn log(&self, text: &Hypothesis, window: Columns<'_>) {

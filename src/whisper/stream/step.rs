@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::event::Word;
 use crate::whisper::align::{self, SECONDS_PER_FRAME, Warp};
 use crate::whisper::decode::{Hypothesis, Random, Start, choose};
-use crate::whisper::decoder::{DecoderState, Watch};
+use crate::whisper::decoder::DecoderState;
 use crate::whisper::draft;
 use crate::whisper::rules::Rules;
 
@@ -59,29 +59,37 @@ impl Stepper {
         settings: &StreamSettings,
         abort: &AtomicBool,
     ) -> End {
-        let (model, eot) = (start.model, rules.eot());
         let mut random = Random::new(0);
-        let mut pick = |logits: &mut [f32]| choose(model, logits, 0.0, &mut random);
+        let mut pick = |logits: &mut [f32]| choose(start.model, logits, 0.0, &mut random);
         let n_draft = draft::prepare(start, 0.0, &mut self.feed);
-        let heads = &model.alignment_heads[..];
-        self.attend.begin(heads.len(), n_frames);
-        let mut watch = Watch {
-            heads,
-            n_frames,
-            weights: self.attend.pass(self.feed.len()),
-        };
+        self.attend.begin(start.model.alignment_heads.len(), n_frames);
+        let mut watch = self.attend.watch(start.model, self.feed.len());
         let feed = (&self.feed[..], n_draft);
         let watched = (&mut pick as &mut draft::Pick<'_>, Some(&mut watch));
         let opening = draft::open(start, feed, rules, state, &mut self.text, watched);
         self.text.no_speech_prob = opening.no_speech_prob;
         self.n_sampled += opening.n_accepted + 1;
         let mut follower = Follower::new(n_frames, settings);
-        if let Some(end) = self.follow_draft(start, eot, &mut follower) {
-            return end;
+        match self.follow_draft(start, rules.eot(), &mut follower) {
+            Some(end) => end,
+            None => self.go_on(start, (rules, state), opening.next, &mut follower, abort),
         }
-        let row = start.prompt.len() + self.text.tokens.len() - 1;
-        let (mut token, mut logprob) = opening.next;
-        let mut row = row;
+    }
+
+    /// Decodes a token after the other, from the one that follows the draft on.
+    fn go_on(
+        &mut self,
+        start: &Start<'_>,
+        (rules, state): (&Rules, &mut DecoderState),
+        (mut token, mut logprob): (u32, f32),
+        follower: &mut Follower<'_>,
+        abort: &AtomicBool,
+    ) -> End {
+        let (model, eot) = (start.model, rules.eot());
+        let (decoder, exec) = (model.decoder(), model.exec());
+        let mut random = Random::new(0);
+        let n_held = start.given.n_held;
+        let mut row = start.prompt.len() + self.text.tokens.len() - 1 - n_held;
         loop {
             if token <= eot {
                 self.attend.count(row, Keep::Yes);
@@ -104,16 +112,11 @@ impl Stepper {
             if self.text.tokens.len() >= start.max_tokens() {
                 return End::Tripped(Trip::TooMany);
             }
-            let mut watch = Watch {
-                heads,
-                n_frames,
-                weights: self.attend.pass(1),
-            };
-            let (decoder, exec) = (model.decoder(), model.exec());
+            let mut watch = self.attend.watch(model, 1);
             decoder.forward_watched(exec, &[token], start.cross, state, Some(&mut watch));
             let logits = decoder.logits(exec, state, 0..1);
             rules.apply(&self.text.tokens, logits);
-            (token, logprob) = pick(logits);
+            (token, logprob) = choose(model, logits, 0.0, &mut random);
             self.n_sampled += 1;
             row = 0;
         }
@@ -135,12 +138,15 @@ impl Stepper {
                 continue;
             }
             self.spoken.push(token);
-            let row = start.prompt.len() + i - 1;
+            // The row that chose the token: of one that is held, nothing is known in this pass.
+            let row = (start.prompt.len() + i - 1).checked_sub(start.given.n_held);
             if i < n_forced {
-                self.attend.count(row, Keep::No);
+                if let Some(row) = row {
+                    self.attend.count(row, Keep::No);
+                }
                 continue;
             }
-            self.attend.count(row, Keep::Yes);
+            self.attend.count(row.unwrap_or(0), Keep::Yes);
             if let Some(end) = follower.judge(&mut self.attend, &self.spoken) {
                 self.text.tokens.truncate(i);
                 self.text.logprobs.truncate(i);
