@@ -63,7 +63,8 @@ fn remark(origin: &Origin, weight: Weight, text: String) -> Remark {
 
 fn same_names(spec: &GrammarSpec, to: &mut Vec<Remark>) {
     let mut first: BTreeMap<&str, &Origin> = BTreeMap::new();
-    for command in &spec.commands {
+    // The blocks of one command share its name.
+    for command in spec.commands.iter().filter(|command| !command.is_block) {
         match first.get(command.name.as_str()) {
             Some(origin) => {
                 let text = format!(
@@ -127,7 +128,7 @@ impl Used {
             Node::Optional(part) => self.add(part),
             Node::List { list, .. } => drop(self.lists.insert(list.clone())),
             Node::Rule { rule, .. } => drop(self.rules.insert(rule.clone())),
-            Node::Text(_) | Node::Range { .. } => {}
+            Node::Text(_) | Node::Range { .. } | Node::Free { .. } => {}
         }
     }
 
@@ -190,7 +191,7 @@ fn unused(spec: &GrammarSpec, to: &mut Vec<Remark>) {
 pub(super) fn place(list: &ListSpec, spec: &GrammarSpec) -> Origin {
     let first = match list {
         ListSpec::Values(values) => values.first().map(|value| value.spoken.origin.clone()),
-        ListSpec::Range { .. } => None,
+        ListSpec::Range(_) | ListSpec::Free => None,
     };
     let file = || {
         spec.commands.first().map(|command| Origin {

@@ -2,16 +2,19 @@
 //!
 //! Made from a [`GrammarSpec`] by `compile`: a directed graph without cycles in
 //! which every edge leads to a node of a higher number. Sentences are never listed: alternatives,
-//! optionals and permutations are edges, and each list is one sub-graph however often it is used.
+//! optionals and permutations are edges, each list is one sub-graph however often it is used, and
+//! what begins with the same words has them in common.
 //! Built once at load; read-only and shared after that.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::action::Action;
+use super::builtin::Ways;
 use super::compile;
+use super::context::ContextRules;
 use super::mistake::{GrammarCause, GrammarError, nearest};
-use super::spec::{CommandSpec, GrammarSpec};
+use super::spec::{CommandSpec, Context, GrammarSpec, NumberRange};
 
 pub(crate) type WordId = u32;
 pub(crate) type NodeId = u32;
@@ -19,53 +22,151 @@ pub(crate) type ListId = u32;
 pub(crate) type SlotId = u32;
 
 /// A place in the graph and what may follow.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct GraphNode {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GraphNode<'g> {
     /// Word edges, sorted.
-    pub(crate) words: Vec<(WordId, NodeId)>,
+    pub(crate) words: &'g [(WordId, NodeId)],
     /// Edges that take no word, with their cost: 0, or that of leaving out a small word.
-    pub(crate) empty: Vec<(NodeId, f32)>,
+    pub(crate) empty: &'g [(NodeId, f32)],
     /// Edges that take a value of a list.
-    pub(crate) lists: Vec<ListEdge>,
+    pub(crate) lists: &'g [ListEdge],
     /// Set where a sentence (0) or a value of a list (its index) ends.
     pub(crate) accept: Option<u32>,
 }
 
 /// A value of `list` goes to `slot`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListEdge {
     pub(crate) list: ListId,
     pub(crate) slot: SlotId,
     pub(crate) to: NodeId,
 }
 
+/// All nodes with their edges, each kind of edge in one array in the order of the nodes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Graph {
+    nodes: Vec<FirstEdges>,
+    words: Vec<(WordId, NodeId)>,
+    empty: Vec<(NodeId, f32)>,
+    lists: Vec<ListEdge>,
+}
+
+/// Where the edges of a node begin; they end where those of the next one begin.
+#[derive(Clone, Copy, Debug)]
+struct FirstEdges {
+    word: u32,
+    empty: u32,
+    list: u32,
+    accept: u32,
+}
+
+const ACCEPTS_NOTHING: u32 = u32::MAX;
+
+/// A graph that is being made: edges with the nodes they leave, in no order.
+#[derive(Debug, Default)]
+pub(super) struct GraphDraft {
+    n_nodes: u32,
+    pub(super) words: Vec<(NodeId, WordId, NodeId)>,
+    pub(super) empty: Vec<(NodeId, NodeId, f32)>,
+    pub(super) lists: Vec<(NodeId, ListEdge)>,
+    pub(super) accepts: HashMap<NodeId, u32>,
+}
+
+impl GraphDraft {
+    pub(super) fn n_nodes(&self) -> usize {
+        self.n_nodes as usize
+    }
+
+    pub(super) fn add_node(&mut self) -> NodeId {
+        self.n_nodes += 1;
+        self.n_nodes - 1
+    }
+
+    /// Sorts the edges by the nodes they leave.
+    pub(super) fn finish(mut self) -> Graph {
+        self.words.sort_unstable();
+        self.empty.sort_by_key(|(from, _, _)| *from);
+        self.lists.sort_by_key(|(from, _)| *from);
+        let mut first = FirstEdges {
+            word: 0,
+            empty: 0,
+            list: 0,
+            accept: ACCEPTS_NOTHING,
+        };
+        let mut nodes = Vec::with_capacity(self.n_nodes() + 1);
+        for node in 0..=self.n_nodes {
+            let accept = self.accepts.get(&node).copied();
+            first.accept = accept.unwrap_or(ACCEPTS_NOTHING);
+            nodes.push(first);
+            first.word += run_of(&self.words[first.word as usize..], |e| e.0 == node);
+            first.empty += run_of(&self.empty[first.empty as usize..], |e| e.0 == node);
+            first.list += run_of(&self.lists[first.list as usize..], |e| e.0 == node);
+        }
+        Graph {
+            nodes,
+            words: self
+                .words
+                .into_iter()
+                .map(|(_, word, to)| (word, to))
+                .collect(),
+            empty: self
+                .empty
+                .into_iter()
+                .map(|(_, to, cost)| (to, cost))
+                .collect(),
+            lists: self.lists.into_iter().map(|(_, edge)| edge).collect(),
+        }
+    }
+}
+
+/// How many of the first edges are of a node.
+fn run_of<E>(edges: &[E], is_of_node: impl Fn(&E) -> bool) -> u32 {
+    edges.iter().take_while(|edge| is_of_node(edge)).count() as u32
+}
+
 /// A compiled list.
 #[derive(Clone, Debug)]
 pub(crate) enum List {
     /// A sub-graph; `values` are what its accepting nodes stand for.
-    Values { start: NodeId, values: Vec<String> },
-    /// Whole numbers.
-    Range { from: i64, to: i64, step: i64 },
+    Values {
+        start: NodeId,
+        values: Vec<Box<str>>,
+        /// Of the values that have one.
+        contexts: HashMap<u32, Arc<Context>>,
+    },
+    /// Numbers.
+    Range(NumberRange),
+    /// A sub-graph; its accepting nodes are ways to say a value.
+    Builtin { start: NodeId, ways: Arc<Ways> },
+    /// Any words.
+    Free,
 }
 
 /// A compiled command.
 #[derive(Clone, Debug)]
 pub(crate) struct CompiledCommand {
     pub(crate) name: String,
+    /// Index of the first command of that name; commands of one name are one to whoever listens.
+    pub(crate) name_id: usize,
     pub(crate) start: NodeId,
     pub(crate) fixed_slots: BTreeMap<String, String>,
+    pub(super) rules: ContextRules,
+    /// One of them must be said; normalised.
+    pub(super) required_keywords: Vec<Vec<String>>,
     pub(crate) action: Option<Arc<Action>>,
 }
 
 /// All commands, compiled.
 #[derive(Clone, Debug, Default)]
 pub struct Grammar {
-    pub(crate) nodes: Vec<GraphNode>,
+    pub(super) graph: Graph,
     pub(crate) commands: Vec<CompiledCommand>,
     pub(crate) lists: Vec<List>,
     pub(crate) slots: Vec<String>,
-    pub(crate) words: Vec<String>,
-    pub(crate) word_ids: HashMap<String, WordId>,
+    pub(crate) words: Vec<Arc<str>>,
+    pub(crate) word_ids: HashMap<Arc<str>, WordId>,
+    /// Ways to say words that may be ignored.
+    pub(super) skip_words: Vec<Vec<String>>,
 }
 
 impl Grammar {
@@ -73,6 +174,26 @@ impl Grammar {
     /// `errors`.
     pub fn compile(spec: &GrammarSpec, errors: &mut Vec<GrammarError>) -> Grammar {
         compile::compile(spec, errors)
+    }
+
+    /// The node of that number.
+    pub(crate) fn node(&self, node: NodeId) -> GraphNode<'_> {
+        let graph = &self.graph;
+        let [first, next] = [node, node + 1].map(|node| graph.nodes[node as usize]);
+        GraphNode {
+            words: &graph.words[first.word as usize..next.word as usize],
+            empty: &graph.empty[first.empty as usize..next.empty as usize],
+            lists: &graph.lists[first.list as usize..next.list as usize],
+            accept: Some(first.accept).filter(|accept| *accept != ACCEPTS_NOTHING),
+        }
+    }
+
+    /// The context of a value of a list; none when it has none.
+    pub(super) fn context(&self, list: ListId, value: u32) -> Option<&Context> {
+        match &self.lists[list as usize] {
+            List::Values { contexts, .. } => contexts.get(&value).map(Arc::as_ref),
+            _ => None,
+        }
     }
 
     /// How many commands there are.
@@ -96,11 +217,12 @@ impl Grammar {
         let Some(command) = self.commands.get(command) else {
             return BTreeSet::new();
         };
-        let mut names: BTreeSet<&str> = command.fixed_slots.keys().map(String::as_str).collect();
+        let fixed = command.fixed_slots.keys().map(String::as_str);
+        let mut names: BTreeSet<&str> = fixed.chain(command.rules.slot_names()).collect();
         let mut open = vec![command.start];
         let mut seen = HashSet::new();
         while let Some(node) = open.pop() {
-            let node = &self.nodes[node as usize];
+            let node = self.node(node);
             names.extend(
                 node.lists
                     .iter()
@@ -117,7 +239,14 @@ impl Grammar {
     /// Names of all slots that some command can fill.
     pub fn all_slots(&self) -> BTreeSet<String> {
         let fixed = self.commands.iter().flat_map(|c| c.fixed_slots.keys());
-        self.slots.iter().chain(fixed).cloned().collect()
+        let copied = self.commands.iter().flat_map(|c| c.rules.slot_names());
+        let copied = copied.map(str::to_owned);
+        self.slots
+            .iter()
+            .chain(fixed)
+            .cloned()
+            .chain(copied)
+            .collect()
     }
 
     /// What is wrong with a command whose sentences are compiled.
@@ -126,7 +255,10 @@ impl Grammar {
         if spec.sentences.is_empty() {
             return Some(GrammarCause::NoSentences { command });
         }
-        let slots = self.slots(index);
+        // An action of a command in several blocks is that of all of them.
+        let name_id = self.commands[index].name_id;
+        let blocks = (0..self.commands.len()).filter(|i| self.commands[*i].name_id == name_id);
+        let slots: BTreeSet<&str> = blocks.flat_map(|i| self.slots(i)).collect();
         let mentioned = spec.action.as_ref()?.mentioned_slots();
         let slot = mentioned
             .into_iter()
@@ -141,23 +273,31 @@ impl Grammar {
 
     /// How many nodes the graph has, a measure of its size.
     pub fn n_nodes(&self) -> usize {
-        self.nodes.len()
+        self.graph.nodes.len().saturating_sub(1)
+    }
+
+    /// How many bytes the graph, the vocabulary and the lists take, about.
+    pub fn n_bytes(&self) -> usize {
+        let graph = size_of_val(&self.graph.nodes[..])
+            + size_of_val(&self.graph.words[..])
+            + size_of_val(&self.graph.empty[..])
+            + size_of_val(&self.graph.lists[..]);
+        // A word is there once, with its two counts, and is pointed at from the list and the table.
+        let of_word = size_of::<Arc<str>>() * 2 + size_of::<WordId>() + 2 * size_of::<usize>();
+        let words: usize = self.words.iter().map(|word| word.len() + of_word).sum();
+        let lists = self.lists.iter().map(|list| match list {
+            List::Values { values, .. } => {
+                let texts: usize = values.iter().map(|value| value.len()).sum();
+                texts + size_of_val(&values[..])
+            }
+            _ => size_of::<List>(),
+        });
+        graph + words + lists.sum::<usize>()
     }
 
     /// Every word that can be said, in no useful order.
     pub fn words(&self) -> impl Iterator<Item = &str> {
-        self.words.iter().map(String::as_str)
-    }
-
-    pub(super) fn add_node(&mut self) -> NodeId {
-        self.nodes.push(GraphNode::default());
-        (self.nodes.len() - 1) as NodeId
-    }
-
-    pub(super) fn add_empty(&mut self, from: NodeId, to: NodeId, cost: f32) {
-        if from != to {
-            self.nodes[from as usize].empty.push((to, cost));
-        }
+        self.words.iter().map(AsRef::as_ref)
     }
 
     pub(super) fn word_id(&mut self, word: &str) -> WordId {
@@ -165,26 +305,9 @@ impl Grammar {
             return *id;
         }
         let id = self.words.len() as WordId;
-        self.words.push(word.to_owned());
-        self.word_ids.insert(word.to_owned(), id);
+        let word: Arc<str> = word.into();
+        self.words.push(word.clone());
+        self.word_ids.insert(word, id);
         id
-    }
-
-    /// Whether `end` is reached from `start` without any word.
-    pub(super) fn is_silent(&self, start: NodeId, end: NodeId) -> bool {
-        let mut open = vec![start];
-        let mut seen = HashSet::new();
-        while let Some(node) = open.pop() {
-            if node == end {
-                return true;
-            }
-            // The small words that may be left out do not count: they cost something.
-            let free = self.nodes[node as usize]
-                .empty
-                .iter()
-                .filter(|(_, cost)| *cost == 0.0);
-            open.extend(free.map(|(to, _)| *to).filter(|to| seen.insert(*to)));
-        }
-        false
     }
 }

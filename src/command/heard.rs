@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::lattice::turns_round;
 use super::matcher::{Match, Matcher, Reason};
-use super::words;
+use super::words::Spoken;
 use crate::event::Readings;
 
 /// The greatest number of words that may have been said around a command: as many again, half of
@@ -23,7 +23,7 @@ const REFUSED_BELOW: f32 = -0.1;
 /// A command with its slots, and how likely all that was read of it is.
 struct Heard {
     /// None for a sentence that more than one command has.
-    meaning: Option<(usize, BTreeMap<String, String>)>,
+    meaning: Option<Meant>,
     /// Of all ways to write it together.
     logprob: f32,
     n_tokens: usize,
@@ -36,19 +36,19 @@ impl Matcher {
     pub(super) fn match_heard(&self, readings: &Readings, words: &[String]) -> Option<Match> {
         let mut all: Vec<Heard> = Vec::new();
         for reading in &readings.readings {
-            let spoken = words::normalise(&reading.text);
+            let spoken = Spoken::new(&reading.text);
             let meaning = match self.sentence(&spoken) {
                 Match::Accepted { command, slots, .. } => Some((command, slots)),
                 Match::Rejected { .. } => None,
             };
-            let same = |heard: &&mut Heard| heard.meaning == meaning;
+            let same = |heard: &&mut Heard| self.are_same(&heard.meaning, &meaning);
             match all.iter_mut().find(same) {
                 Some(heard) => heard.logprob = log_add(heard.logprob, reading.logprob),
                 None => all.push(Heard {
                     meaning,
                     logprob: reading.logprob,
                     n_tokens: reading.n_tokens,
-                    words: spoken,
+                    words: spoken.words,
                 }),
             }
         }
@@ -82,7 +82,21 @@ impl Matcher {
             reason,
         })
     }
+
+    /// Whether two meanings are the same command with the same slots, in whichever of its blocks.
+    fn are_same(&self, a: &Option<Meant>, b: &Option<Meant>) -> bool {
+        let name_id = |command: usize| self.grammar().commands[command].name_id;
+        match (a, b) {
+            (Some((a, a_slots)), Some((b, b_slots))) => {
+                name_id(*a) == name_id(*b) && a_slots == b_slots
+            }
+            (a, b) => a.is_none() && b.is_none(),
+        }
+    }
 }
+
+/// The index of a command, and its slots.
+type Meant = (usize, BTreeMap<String, String>);
 
 /// The logarithm of the sum of two numbers given by theirs.
 fn log_add(a: f32, b: f32) -> f32 {

@@ -43,6 +43,8 @@ pub(crate) struct Position {
     pub(crate) arcs: Vec<Arc>,
     /// Position after the next word, and the cost of ignoring that word.
     pub(crate) skip: Option<(usize, f32)>,
+    /// Positions after words that may always be ignored and begin here.
+    pub(crate) ignorable: Vec<usize>,
     /// Index of the word that begins here, if one does (not inside a word cut in two).
     pub(crate) word_index: Option<usize>,
 }
@@ -59,41 +61,75 @@ pub(crate) struct Lattice {
 /// The vocabulary sorted for finding similar words.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Speller {
-    by_first_letter: HashMap<char, Vec<WordId>>,
+    /// Words that begin with a letter, shortest first.
+    by_first_letter: HashMap<char, Vec<Candidate>>,
+}
+
+/// A word that another one may have been meant to be.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    n_chars: usize,
+    letters: u32,
+    word: WordId,
+}
+
+/// The most edits that words of that length may differ by.
+fn allowed_edits(longest: usize) -> usize {
+    (longest as f32 * MAX_EDITS).floor() as usize
+}
+
+/// A bit for each letter that occurs. An edit changes two of them at most.
+fn letters(word: &str) -> u32 {
+    word.chars()
+        .fold(0, |bits, c| bits | 1 << (u32::from(c) % u32::BITS))
 }
 
 impl Speller {
     pub(crate) fn new(grammar: &Grammar) -> Speller {
-        let mut by_first_letter: HashMap<char, Vec<WordId>> = HashMap::new();
+        let mut by_first_letter: HashMap<char, Vec<Candidate>> = HashMap::new();
         for (id, word) in grammar.words.iter().enumerate() {
             if let Some(first) = word.chars().next().filter(|_| !is_number_word(word)) {
-                by_first_letter.entry(first).or_default().push(id as WordId);
+                let candidate = Candidate {
+                    n_chars: word.chars().count(),
+                    letters: letters(word),
+                    word: id as WordId,
+                };
+                by_first_letter.entry(first).or_default().push(candidate);
             }
+        }
+        for candidates in by_first_letter.values_mut() {
+            candidates.sort_by_key(|candidate| (candidate.n_chars, candidate.word));
+            candidates.shrink_to_fit();
         }
         Speller { by_first_letter }
     }
 
     /// Words of the vocabulary that resemble `word`, without itself, with their cost.
     fn similar(&self, word: &str, grammar: &Grammar) -> Vec<(WordId, f32)> {
-        let mut out = Vec::new();
         if is_number_word(word) {
-            return out;
+            return Vec::new();
         }
         // The first letter must agree: recognisers rarely miss it, and "unlock" is not "lock".
-        let Some(same_start) = word
-            .chars()
-            .next()
-            .and_then(|c| self.by_first_letter.get(&c))
-        else {
-            return out;
+        let first = word.chars().next();
+        let Some(same_start) = first.and_then(|c| self.by_first_letter.get(&c)) else {
+            return Vec::new();
         };
-        for id in same_start {
-            let candidate = grammar.words[*id as usize].as_str();
-            if let Some(cost) = spelling_cost(word, candidate) {
-                out.push((*id, cost));
+        let (n_chars, own_letters) = (word.chars().count(), letters(word));
+        let is_too_short =
+            |c: &Candidate| n_chars.saturating_sub(c.n_chars) > allowed_edits(n_chars);
+        let is_too_long =
+            |c: &Candidate| c.n_chars.saturating_sub(n_chars) > allowed_edits(c.n_chars);
+        let begin = same_start.partition_point(is_too_short);
+        let near = same_start[begin..].iter().take_while(|c| !is_too_long(c));
+        near.filter_map(|candidate| {
+            let allowed = allowed_edits(candidate.n_chars.max(n_chars)) as u32;
+            if (candidate.letters ^ own_letters).count_ones() > 2 * allowed {
+                return None;
             }
-        }
-        out
+            let cost = spelling_cost(word, &grammar.words[candidate.word as usize])?;
+            Some((candidate.word, cost))
+        })
+        .collect()
     }
 }
 
@@ -101,7 +137,7 @@ impl Speller {
 fn spelling_cost(heard: &str, meant: &str) -> Option<f32> {
     let (n_heard, n_meant) = (heard.chars().count(), meant.chars().count());
     let longest = n_heard.max(n_meant);
-    let allowed = (longest as f32 * MAX_EDITS).floor() as usize;
+    let allowed = allowed_edits(longest);
     if heard == meant || longest < 3 || n_heard.abs_diff(n_meant) > allowed {
         return None;
     }
@@ -162,7 +198,7 @@ impl Lattice {
         for (index, word) in words.iter().enumerate() {
             let here = lattice.positions.len() - 1;
             let mut arcs = Vec::new();
-            if let Some(id) = grammar.word_ids.get(word) {
+            if let Some(id) = grammar.word_ids.get(word.as_str()) {
                 arcs.push((*id, 0.0));
             }
             let mut splits = Vec::new();
@@ -193,7 +229,19 @@ impl Lattice {
                     .map(|after| (here, joined_with(word, after, grammar, speller)));
             }
         }
+        lattice.ignore(words, &grammar.skip_words);
         lattice
+    }
+
+    /// Marks every place where `ignorable` words are said.
+    fn ignore(&mut self, words: &[String], ignorable: &[Vec<String>]) {
+        for (index, start) in self.word_starts.iter().enumerate() {
+            let here = ignorable
+                .iter()
+                .filter(|skip| words[index..].starts_with(skip));
+            let ends = here.map(|skip| self.word_starts[index + skip.len()]);
+            self.positions[*start].ignorable.extend(ends);
+        }
     }
 
     /// The last position.
@@ -222,7 +270,7 @@ fn joined_with(
         return Vec::new();
     }
     let whole = format!("{first}{second}");
-    let exact = grammar.word_ids.get(&whole).map(|id| (*id, 0.0));
+    let exact = grammar.word_ids.get(whole.as_str()).map(|id| (*id, 0.0));
     // Only nearly equal ones: or else "medium row" would do for "medium".
     let mut near = speller.similar(&whole, grammar);
     near.retain(|(id, _)| strsim::osa_distance(&whole, &grammar.words[*id as usize]) == 1);
@@ -256,6 +304,43 @@ mod tests {
         assert_eq!(spelling_cost("off", "on"), None);
         assert_eq!(spelling_cost("in", "on"), None);
         assert_eq!(spelling_cost("kitchen", "bedroom"), None);
+    }
+
+    #[test]
+    fn the_speller_misses_nothing_that_is_similar() {
+        let words = [
+            "light",
+            "lights",
+            "lighter",
+            "lift",
+            "lit",
+            "lamp",
+            "listening",
+            "lihgt",
+            "long",
+        ];
+        let mut grammar = Grammar::default();
+        for word in words {
+            grammar.word_id(word);
+        }
+        let speller = Speller::new(&grammar);
+        for heard in [
+            "light",
+            "ligth",
+            "lightning",
+            "liht",
+            "lamps",
+            "l",
+            "lsitening",
+        ] {
+            let mut found = speller.similar(heard, &grammar);
+            found.sort_by_key(|(word, _)| *word);
+            let all = (0..).zip(words);
+            let expected: Vec<(WordId, f32)> = all
+                .filter_map(|(id, word)| Some((id, spelling_cost(heard, word)?)))
+                .collect();
+            assert_eq!(found, expected, "{heard}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::graph::Grammar;
 use super::lattice::{Lattice, Speller, Tolerance};
 use super::search::{Meaning, Search};
-use super::words;
+use super::words::Spoken;
 use crate::event::Readings;
 
 /// Longest text, in words, that can be a command.
@@ -132,24 +132,24 @@ impl Matcher {
     /// in its audio, or says why not. A text that is a command word for word needs no more; else
     /// the audio decides, and at last a text that is nearly a command.
     pub fn understand(&self, text: &str, readings: Option<&Readings>) -> Match {
-        let words = words::normalise(text);
-        if words.is_empty() || words.len() > MAX_WORDS {
+        let spoken = Spoken::new(text);
+        if spoken.words.is_empty() || spoken.words.len() > MAX_WORDS {
             return Match::Rejected {
                 best: None,
                 score: None,
                 reason: Reason::NoMatch,
             };
         }
-        let exact = self.meanings(&words, Tolerance::Exact);
+        let exact = self.meanings(&spoken, Tolerance::Exact);
         if let Some(decision) = self.decide_exact(&exact) {
             return decision;
         }
-        let heard = readings.and_then(|readings| self.match_heard(readings, &words));
+        let heard = readings.and_then(|readings| self.match_heard(readings, &spoken.words));
         match heard {
             Some(accepted @ Match::Accepted { .. }) => accepted,
             heard => {
-                let near = self.meanings(&words, Tolerance::Near);
-                match (heard, self.decide_near(&near, words.len())) {
+                let near = self.meanings(&spoken, Tolerance::Near);
+                match (heard, self.decide_near(&near, spoken.words.len())) {
                     (Some(heard), Match::Rejected { best: None, .. }) => heard,
                     (_, near) => near,
                 }
@@ -159,42 +159,41 @@ impl Matcher {
 
     /// Whether `text` is a sentence of the grammar word for word.
     pub(crate) fn is_sentence(&self, text: &str) -> bool {
-        let words = words::normalise(text);
-        words.len() <= MAX_WORDS && !self.meanings(&words, Tolerance::Exact).is_empty()
+        let spoken = Spoken::new(text);
+        spoken.words.len() <= MAX_WORDS && !self.meanings(&spoken, Tolerance::Exact).is_empty()
     }
 
-    /// What `words`, a sentence of the grammar in which small words may be missing, mean.
-    pub(super) fn sentence(&self, words: &[String]) -> Match {
-        let exact = self.decide_exact(&self.meanings(words, Tolerance::Exact));
+    /// What `spoken`, a sentence of the grammar in which small words may be missing, means.
+    pub(super) fn sentence(&self, spoken: &Spoken) -> Match {
+        let exact = self.decide_exact(&self.meanings(spoken, Tolerance::Exact));
         exact.unwrap_or_else(|| {
-            self.decide_near(&self.meanings(words, Tolerance::Near), words.len())
+            let near = self.meanings(spoken, Tolerance::Near);
+            self.decide_near(&near, spoken.words.len())
         })
     }
 
     /// All meanings within reach, best first.
-    fn meanings(&self, words: &[String], tolerance: Tolerance) -> Vec<Meaning> {
+    fn meanings(&self, spoken: &Spoken, tolerance: Tolerance) -> Vec<Meaning> {
+        let words = &spoken.words;
         let lattice = Lattice::new(words, &self.grammar, &self.speller, tolerance);
         let limit = match tolerance {
             Tolerance::Exact => 0.0,
             Tolerance::Near => HOPELESS + HOPELESS_PER_WORD * words.len() as f32,
         };
-        let mut search = Search::new(&self.grammar, &lattice, words, limit);
+        let mut search = Search::new(&self.grammar, &lattice, spoken, limit);
         let mut all: Vec<Meaning> = Vec::new();
         for command in 0..self.grammar.commands.len() {
             for meaning in search.command(command) {
-                let same = |m: &&mut Meaning| m.command == command && m.slots == meaning.slots;
+                let same =
+                    |m: &&mut Meaning| m.name_id == meaning.name_id && m.slots == meaning.slots;
                 match all.iter_mut().find(same) {
-                    Some(known) if known.cost <= meaning.cost => {}
+                    Some(known) if Meaning::order(known, &meaning).is_le() => {}
                     Some(known) => *known = meaning,
                     None => all.push(meaning),
                 }
             }
         }
-        all.sort_by(|a, b| {
-            a.cost
-                .total_cmp(&b.cost)
-                .then(a.n_list_words.cmp(&b.n_list_words))
-        });
+        all.sort_by(Meaning::order);
         all
     }
 
@@ -202,10 +201,8 @@ impl Matcher {
         let best = meanings.first()?;
         let name = &self.grammar.commands[best.command].name;
         let next = meanings.get(1);
-        let is_tied = next.is_some_and(|next| {
-            next.n_list_words == best.n_list_words
-                && self.grammar.commands[next.command].name != *name
-        });
+        let is_tied = next
+            .is_some_and(|next| Meaning::order(best, next).is_eq() && next.name_id != best.name_id);
         if is_tied {
             return Some(Match::Rejected {
                 best: Some(name.clone()),

@@ -11,8 +11,10 @@
 
 pub mod action;
 pub mod advice;
+mod builtin;
 pub mod calibrate;
 mod compile;
+mod context;
 pub mod graph;
 mod heard;
 mod lattice;
@@ -33,7 +35,10 @@ pub use action::{Action, Completion, Job, Runner, RunnerOptions, Shell};
 pub use graph::Grammar;
 pub use matcher::{Match, MatchOptions, Matcher, Reason};
 pub use mistake::{GrammarCause, GrammarError};
-pub use spec::{CommandSpec, GrammarSpec, ListSpec, ListValue, Origin, Sentence};
+pub use spec::{
+    CommandSpec, Context, Fractions, GrammarSpec, ListSpec, ListValue, NumberRange, Origin,
+    Requirement, Scope, Sentence,
+};
 
 #[cfg(test)]
 mod tests;

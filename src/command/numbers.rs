@@ -99,6 +99,28 @@ pub(crate) fn readings<S: AsRef<str>>(words: &[S]) -> Vec<(usize, i64)> {
         .collect()
 }
 
+/// Every number with at most one decimal that begins at the first of `words`: how many words it
+/// takes, and its value in tenths. "Twenty and a half" reads as (1, 200) and (4, 205).
+pub(crate) fn decimal_readings<S: AsRef<str>>(words: &[S]) -> Vec<(usize, i64)> {
+    let is_negative = words.first().is_some_and(|word| word.as_ref() == "minus");
+    let sign = if is_negative { -1 } else { 1 };
+    let mut all = Vec::new();
+    for (n, value) in readings(words) {
+        all.push((n, value * 10));
+        let after: Vec<&str> = words[n..].iter().take(3).map(AsRef::as_ref).collect();
+        let digit = |word: &str| ONES[..10].iter().position(|one| *one == word);
+        match after[..] {
+            ["and", "a", "half"] => all.push((n + 3, value * 10 + sign * 5)),
+            ["point", tenths, ..] => {
+                let tenths = digit(tenths).map(|tenths| tenths as i64);
+                all.extend(tenths.map(|tenths| (n + 2, value * 10 + sign * tenths)));
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
 /// The value of `words`, all of them, when they are a whole number.
 fn parse<S: AsRef<str>>(words: &[S]) -> Option<i64> {
     let (first, rest) = words.split_first()?;
@@ -191,6 +213,20 @@ impl Cardinal {
     }
 }
 
+/// A number given in thousandths, without zeros at its end.
+pub(crate) fn decimal(thousandths: i64) -> String {
+    let sign = if thousandths < 0 { "-" } else { "" };
+    let (whole, rest) = (
+        thousandths.unsigned_abs() / 1_000,
+        thousandths.unsigned_abs() % 1_000,
+    );
+    let digits = format!("{rest:03}");
+    match digits.trim_end_matches('0') {
+        "" => format!("{sign}{whole}"),
+        decimals => format!("{sign}{whole}.{decimals}"),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -240,6 +276,17 @@ mod tests {
         ] {
             assert_eq!(value(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn decimals_are_read() {
+        let read = |text: &str| decimal_readings(&text.split(' ').collect::<Vec<_>>());
+        assert_eq!(read("twenty point five degrees"), [(1, 200), (3, 205)]);
+        assert_eq!(read("twenty and a half degrees"), [(1, 200), (4, 205)]);
+        assert_eq!(read("minus two point five"), [(2, -20), (4, -25)]);
+        assert_eq!(read("minus zero point five"), [(2, 0), (4, -5)]);
+        assert_eq!(read("two point ten"), [(1, 20)]);
+        assert!(read("point five").is_empty());
     }
 
     #[test]

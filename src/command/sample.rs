@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::graph::{Grammar, List, ListId, NodeId, SlotId};
 use super::numbers;
+use super::spec::Context;
 use super::words::POSSESSIVE;
 
 /// Walks that are begun before a command is given up: one of its sentences may need a slot twice,
@@ -17,6 +18,9 @@ const MAX_WALKS: usize = 100;
 const MAX_WAYS: f64 = 1e100;
 /// Larger numbers are spoken digit by digit, and are none to the matcher.
 const LARGEST: i64 = 999_999_999;
+
+/// What is said where any words would do.
+const ANYTHING: &str = "something";
 
 /// A sentence of a command.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,9 +45,10 @@ pub struct Sampler<'g> {
 
 /// What a walk has said so far.
 #[derive(Default)]
-struct Walk {
+struct Walk<'g> {
     words: Vec<String>,
     filled: Vec<(SlotId, String)>,
+    contexts: Vec<&'g Context>,
 }
 
 /// How a walk goes on.
@@ -60,12 +65,12 @@ impl<'g> Sampler<'g> {
     pub fn new(grammar: &'g Grammar, seed: u64) -> Self {
         let mut sampler = Sampler {
             grammar,
-            ways: vec![0.0; grammar.nodes.len()],
+            ways: vec![0.0; grammar.n_nodes()],
             random: Random::new(seed),
         };
         // Edges lead upward; only the lists, which are there first, may stand anywhere.
         for _ in 0..2 {
-            for node in (0..grammar.nodes.len()).rev() {
+            for node in (0..grammar.n_nodes()).rev() {
                 let turns = sampler.turns(node as NodeId, &[]);
                 let all: f64 = turns.iter().map(|(_, ways)| ways).sum();
                 sampler.ways[node] = all.min(MAX_WAYS);
@@ -82,11 +87,22 @@ impl<'g> Sampler<'g> {
             if self.walk(compiled.start, &mut walk).is_none() || walk.words.is_empty() {
                 continue;
             }
+            let (rules, contexts) = (&compiled.rules, &walk.contexts);
+            let is_meant = contexts.iter().all(|context| rules.allow(context));
+            if !is_meant || !rules.are_met_by(contexts) {
+                continue;
+            }
+            let copied: Vec<(String, String)> = (rules.slots(contexts))
+                .map(|(slot, value)| (slot.clone(), value.clone()))
+                .collect();
             let slot = |(slot, value): (SlotId, String)| {
                 (self.grammar.slots[slot as usize].clone(), value)
             };
             let mut slots = compiled.fixed_slots.clone();
             slots.extend(walk.filled.into_iter().map(slot));
+            for (slot, value) in copied {
+                slots.entry(slot).or_insert(value);
+            }
             return Some(Sampled {
                 command,
                 name: compiled.name.clone(),
@@ -98,7 +114,7 @@ impl<'g> Sampler<'g> {
     }
 
     /// From `node` to an end, and what is accepted there; none in a dead end.
-    fn walk(&mut self, mut node: NodeId, walk: &mut Walk) -> Option<u32> {
+    fn walk(&mut self, mut node: NodeId, walk: &mut Walk<'g>) -> Option<u32> {
         let grammar = self.grammar;
         loop {
             let turns = self.turns(node, &walk.filled);
@@ -106,7 +122,7 @@ impl<'g> Sampler<'g> {
                 Turn::End(value) => return Some(value),
                 Turn::Empty(to) => to,
                 Turn::Word(word, to) => {
-                    walk.words.push(grammar.words[word as usize].clone());
+                    walk.words.push(grammar.words[word as usize].to_string());
                     to
                 }
                 Turn::List(list, slot, to) => {
@@ -119,32 +135,53 @@ impl<'g> Sampler<'g> {
     }
 
     /// Says a value of the list, and gives it.
-    fn value(&mut self, list: ListId, walk: &mut Walk) -> Option<String> {
-        match &self.grammar.lists[list as usize] {
-            List::Values { start, values } => {
+    fn value(&mut self, list: ListId, walk: &mut Walk<'g>) -> Option<String> {
+        let grammar = self.grammar;
+        match &grammar.lists[list as usize] {
+            List::Values { start, values, .. } => {
                 let value = self.walk(*start, walk)?;
-                values.get(value as usize).cloned()
+                walk.contexts.extend(grammar.context(list, value));
+                values.get(value as usize).map(|value| value.to_string())
             }
-            List::Range { from, to, step } => {
-                let (first, n) = numbers_of(*from, *to, *step);
-                let value = first + self.random.below(n)? as i64 * step;
-                let digits = value.unsigned_abs().to_string();
-                if value < 0 {
-                    walk.words.push("minus".to_owned());
-                }
-                if self.random.unit() < 0.5 {
-                    walk.words.push(digits);
-                } else {
-                    numbers::spell(&digits, &mut walk.words);
-                }
-                Some(value.to_string())
+            List::Range(range) => {
+                let (first, n) = numbers_of(range.from, range.to, range.step);
+                let value = first + self.random.below(n)? as i64 * range.step.max(1);
+                self.number(value, walk);
+                Some(numbers::decimal(range.multiplied(value * 10)))
             }
+            List::Builtin { start, ways } => {
+                let n_filled = walk.filled.len();
+                let way = self.walk(*start, walk)?;
+                let parts = walk.filled.split_off(n_filled);
+                let part = |slot: SlotId| {
+                    let found = parts.iter().find(|(part, _)| *part == slot)?;
+                    found.1.parse().ok()
+                };
+                Some(ways.text(ways.value(way, part)?))
+            }
+            List::Free => {
+                walk.words.push(ANYTHING.to_owned());
+                Some(ANYTHING.to_owned())
+            }
+        }
+    }
+
+    /// Says a number in digits or in words.
+    fn number(&mut self, value: i64, walk: &mut Walk) {
+        let digits = value.unsigned_abs().to_string();
+        if value < 0 {
+            walk.words.push("minus".to_owned());
+        }
+        if self.random.unit() < 0.5 {
+            walk.words.push(digits);
+        } else {
+            numbers::spell(&digits, &mut walk.words);
         }
     }
 
     /// How a sentence may go on from `node`, each with the number of ways it leads to.
     fn turns(&self, node: NodeId, filled: &[(SlotId, String)]) -> Vec<(Turn, f64)> {
-        let node = &self.grammar.nodes[node as usize];
+        let node = self.grammar.node(node);
         let ways = |to: &NodeId| self.ways[*to as usize];
         let mut turns: Vec<(Turn, f64)> = Vec::new();
         turns.extend(node.accept.map(|value| (Turn::End(value), 1.0)));
@@ -153,13 +190,14 @@ impl<'g> Sampler<'g> {
         // What costs something was not meant to be left out.
         let free = node.empty.iter().filter(|(_, cost)| *cost == 0.0);
         turns.extend(free.map(|(to, _)| (Turn::Empty(*to), ways(to))));
-        for edge in &node.lists {
+        for edge in node.lists {
             if filled.iter().any(|(slot, _)| *slot == edge.slot) {
                 continue;
             }
             let values = match &self.grammar.lists[edge.list as usize] {
-                List::Values { start, .. } => ways(start),
-                List::Range { from, to, step } => numbers_of(*from, *to, *step).1 as f64,
+                List::Values { start, .. } | List::Builtin { start, .. } => ways(start),
+                List::Range(range) => numbers_of(range.from, range.to, range.step).1 as f64,
+                List::Free => 1.0,
             };
             let turn = Turn::List(edge.list, edge.slot, edge.to);
             turns.push((turn, (values * ways(&edge.to)).min(MAX_WAYS)));
@@ -244,7 +282,7 @@ mod tests {
 
     use super::*;
     use crate::command::{
-        CommandSpec, GrammarSpec, ListSpec, Match, MatchOptions, Matcher, Sentence,
+        CommandSpec, GrammarSpec, ListSpec, Match, MatchOptions, Matcher, NumberRange, Sentence,
     };
 
     fn grammar(sentences: &[&str]) -> Grammar {
@@ -256,11 +294,10 @@ mod tests {
             }],
             ..CommandSpec::default()
         };
-        let levels = ListSpec::Range {
-            from: -10,
-            to: 30,
+        let levels = ListSpec::Range(NumberRange {
             step: 5,
-        };
+            ..NumberRange::new(-10, 30)
+        });
         let spec = GrammarSpec {
             commands: sentences.iter().enumerate().map(command).collect(),
             lists: BTreeMap::from([("level".to_owned(), levels)]),
@@ -279,16 +316,18 @@ mod tests {
             "(dim;the lights) to {level} (%|percent)",
             "what's the (time|kitchen's hour)",
             "count from {0..1000:a} to {0..1000:b}",
+            "wait {duration:long} please",
+            "note {text*} for {time:at}",
         ]);
         let matcher = Matcher::new(Arc::new(grammar.clone()), MatchOptions::default());
         let mut sampler = Sampler::new(&grammar, 7);
-        for i in 0..400 {
-            let sampled = sampler.sentence(i % 4).unwrap();
+        for i in 0..900 {
+            let sampled = sampler.sentence(i % 6).unwrap();
             let understood = matcher.match_text(&sampled.text);
             let Match::Accepted { command, slots, .. } = understood else {
                 panic!("{sampled:?}: {understood:?}");
             };
-            assert_eq!((command, &slots), (i % 4, &sampled.slots), "{sampled:?}");
+            assert_eq!((command, &slots), (i % 6, &sampled.slots), "{sampled:?}");
         }
     }
 

@@ -8,9 +8,13 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use super::graph::{Grammar, List, ListEdge, ListId, NodeId, SlotId};
+use super::builtin::{Builtin, Ways, clock};
+use super::context::ContextRules;
+use super::graph::{CompiledCommand, Grammar, List, ListEdge, ListId, NodeId, SlotId};
 use super::lattice::Lattice;
 use super::numbers;
+use super::spec::{Context, Fractions, NumberRange};
+use super::words::Spoken;
 
 /// Different meanings kept at one place of the search.
 const MAX_MEANINGS: usize = 4;
@@ -19,9 +23,13 @@ const MAX_MEANINGS: usize = 4;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Meaning {
     pub(super) command: usize,
+    /// Index of the first command of the same name.
+    pub(super) name_id: usize,
     pub(super) slots: BTreeMap<String, String>,
     pub(super) cost: f32,
-    /// Words that lists account for; of two equally good meanings, the more literal one wins.
+    /// Words that slots take whatever they are, and all that lists account for; of two equally good
+    /// meanings, the more literal one wins.
+    pub(super) n_free_words: usize,
     pub(super) n_list_words: usize,
     /// Small words left out and words ignored.
     pub(super) n_liberties: usize,
@@ -31,7 +39,14 @@ impl Meaning {
     /// Whether `self` makes `best` doubtful. Another reading of the same command that leaves out
     /// or ignores more words does not: it is contradicted by words that were clearly heard.
     pub(super) fn rivals(&self, best: &Meaning) -> bool {
-        self.command != best.command || self.n_liberties <= best.n_liberties
+        self.name_id != best.name_id || self.n_liberties <= best.n_liberties
+    }
+
+    /// Cheaper first, then the more literal one.
+    pub(super) fn order(a: &Meaning, b: &Meaning) -> Ordering {
+        let free = a.n_free_words.cmp(&b.n_free_words);
+        let literal = a.n_list_words.cmp(&b.n_list_words);
+        a.cost.total_cmp(&b.cost).then(free).then(literal)
     }
 }
 
@@ -40,7 +55,14 @@ impl Meaning {
 enum Value {
     /// An entry of a list.
     Entry(ListId, u32),
+    /// In thousandths.
     Number(i64),
+    /// In seconds.
+    Duration(i64),
+    /// In minutes after midnight.
+    Time(i64),
+    /// The words from one index to before another.
+    Words(u32, u32),
 }
 
 /// Slots filled on the way to a place of the search: index into [`Search::fillings`], 0 for none.
@@ -58,6 +80,7 @@ struct Filling {
 struct Path {
     cost: f32,
     fillings: FillingId,
+    n_free_words: usize,
     n_list_words: usize,
     n_liberties: usize,
 }
@@ -66,14 +89,16 @@ impl Path {
     const EMPTY: Path = Path {
         cost: 0.0,
         fillings: 0,
+        n_free_words: 0,
         n_list_words: 0,
         n_liberties: 0,
     };
 
     /// Cheaper first, then the more literal one.
     fn order(a: &Path, b: &Path) -> Ordering {
+        let free = a.n_free_words.cmp(&b.n_free_words);
         let literal = a.n_list_words.cmp(&b.n_list_words);
-        a.cost.total_cmp(&b.cost).then(literal)
+        a.cost.total_cmp(&b.cost).then(free).then(literal)
     }
 
     fn is_better(&self, other: &Path) -> bool {
@@ -102,7 +127,20 @@ struct Span {
     to: usize,
     value: Value,
     cost: f32,
+    n_free_words: usize,
     n_liberties: usize,
+}
+
+impl Span {
+    fn new(to: usize, value: Value) -> Span {
+        Span {
+            to,
+            value,
+            cost: 0.0,
+            n_free_words: 0,
+            n_liberties: 0,
+        }
+    }
 }
 
 /// Paths that have arrived at the nodes of one position, by node.
@@ -133,7 +171,9 @@ type Arrival = (usize, u32, Path);
 pub(super) struct Search<'a> {
     grammar: &'a Grammar,
     lattice: &'a Lattice,
-    words: &'a [String],
+    spoken: &'a Spoken<'a>,
+    /// What the command at hand demands of values.
+    rules: &'a ContextRules,
     /// Paths that cost more are dropped.
     limit: f32,
     spans: HashMap<(ListId, usize), Rc<[Span]>>,
@@ -145,13 +185,14 @@ impl<'a> Search<'a> {
     pub(super) fn new(
         grammar: &'a Grammar,
         lattice: &'a Lattice,
-        words: &'a [String],
+        spoken: &'a Spoken,
         limit: f32,
     ) -> Self {
         Search {
             grammar,
             lattice,
-            words,
+            spoken,
+            rules: &NO_RULES,
             limit,
             spans: HashMap::new(),
             fillings: Vec::new(),
@@ -162,18 +203,37 @@ impl<'a> Search<'a> {
     /// The meanings of the whole text as the command of that index.
     pub(super) fn command(&mut self, command: usize) -> Vec<Meaning> {
         let compiled = &self.grammar.commands[command];
+        if !self.has_keyword(compiled) {
+            return Vec::new();
+        }
+        self.rules = &compiled.rules;
         let end = self.lattice.end();
         let arrivals = self.run(compiled.start, 0, Skips::Allowed);
         let whole = arrivals.into_iter().filter(|(to, _, _)| *to == end);
         whole
-            .map(|(_, _, path)| Meaning {
-                command,
-                slots: self.slots(path.fillings, &compiled.fixed_slots),
-                cost: path.cost,
-                n_list_words: path.n_list_words,
-                n_liberties: path.n_liberties,
+            .filter_map(|(_, _, path)| {
+                Some(Meaning {
+                    command,
+                    name_id: compiled.name_id,
+                    slots: self.slots(path.fillings, compiled)?,
+                    cost: path.cost,
+                    n_free_words: path.n_free_words,
+                    n_list_words: path.n_list_words,
+                    n_liberties: path.n_liberties,
+                })
             })
             .collect()
+    }
+
+    /// Whether one of the words is said that the command cannot be without.
+    fn has_keyword(&self, command: &CompiledCommand) -> bool {
+        let mut keywords = command.required_keywords.iter();
+        let words = &self.spoken.words;
+        let is_said = |keyword: &Vec<String>| {
+            let mut runs = words.windows(keyword.len().max(1));
+            runs.any(|run| run == &keyword[..])
+        };
+        command.required_keywords.is_empty() || keywords.any(is_said)
     }
 
     /// Walks the graph from `start` at position `from` and collects all arrivals.
@@ -186,12 +246,11 @@ impl<'a> Search<'a> {
             while let Some((node, paths)) = fronts.at(position).pop_first() {
                 for path in paths {
                     self.step(node, position, path, &mut fronts);
-                    if let Some(value) = self.grammar.nodes[node as usize].accept {
+                    if let Some(value) = self.grammar.node(node).accept {
                         arrivals.push((position, value, path));
                     }
-                    let skip = self.lattice.positions[position].skip;
-                    if let (Skips::Allowed, Some((to, cost))) = (skips, skip) {
-                        self.add(&mut fronts, to, node, path.pass(cost));
+                    if skips == Skips::Allowed {
+                        self.skip(node, position, path, &mut fronts);
                     }
                 }
             }
@@ -199,10 +258,21 @@ impl<'a> Search<'a> {
         arrivals
     }
 
+    /// Ignores what is said next.
+    fn skip(&self, node: NodeId, at: usize, path: Path, fronts: &mut Fronts) {
+        let position = &self.lattice.positions[at];
+        for to in &position.ignorable {
+            self.add(fronts, *to, node, path);
+        }
+        if let Some((to, cost)) = position.skip {
+            self.add(fronts, to, node, path.pass(cost));
+        }
+    }
+
     /// Follows all edges of `node`.
     fn step(&mut self, node: NodeId, at: usize, path: Path, fronts: &mut Fronts) {
-        let edges = &self.grammar.nodes[node as usize];
-        for (to, cost) in &edges.empty {
+        let edges = self.grammar.node(node);
+        for (to, cost) in edges.empty {
             self.add(fronts, at, *to, path.pass(*cost));
         }
         for arc in &self.lattice.positions[at].arcs {
@@ -212,7 +282,7 @@ impl<'a> Search<'a> {
                 self.add(fronts, arc.to, *to, path.hear(arc.cost));
             }
         }
-        for edge in &edges.lists {
+        for edge in edges.lists {
             self.follow_list(*edge, at, path, fronts);
         }
     }
@@ -222,8 +292,15 @@ impl<'a> Search<'a> {
             return;
         }
         for span in self.spans_of(edge.list, at).iter() {
+            if self
+                .context(span.value)
+                .is_some_and(|context| !self.rules.allow(context))
+            {
+                continue;
+            }
             let path = Path {
                 fillings: self.fill(path.fillings, edge.slot, span.value),
+                n_free_words: path.n_free_words + span.n_free_words,
                 n_list_words: path.n_list_words + self.n_words_between(at, span.to),
                 n_liberties: path.n_liberties + span.n_liberties,
                 cost: path.cost + span.cost,
@@ -264,53 +341,98 @@ impl<'a> Search<'a> {
         if let Some(known) = self.spans.get(&(list, position)) {
             return Rc::clone(known);
         }
-        let spans: Rc<[Span]> = match &self.grammar.lists[list as usize] {
+        let grammar = self.grammar;
+        let spans: Rc<[Span]> = match &grammar.lists[list as usize] {
             List::Values { start, .. } => {
-                let arrivals = self.run(*start, position, Skips::Forbidden);
-                let span = |(to, value, path): Arrival| Span {
-                    to,
-                    value: Value::Entry(list, value),
-                    cost: path.cost,
-                    n_liberties: path.n_liberties,
-                };
-                arrivals.into_iter().map(span).collect()
+                let arrivals = self.run(*start, position, Skips::Forbidden).into_iter();
+                let value = |entry| Some(Value::Entry(list, entry));
+                arrivals
+                    .filter_map(|arrival| span(arrival, value))
+                    .collect()
             }
-            List::Range { from, to, step } => self.numbers(position, (*from, *to, *step)),
+            List::Builtin { start, ways } => {
+                let arrivals = self.run(*start, position, Skips::Forbidden).into_iter();
+                let value = |arrival: Arrival| self.built(ways, arrival.1, arrival.2.fillings);
+                let spans = arrivals.filter_map(|arrival| span(arrival, |_| value(arrival)));
+                spans.collect()
+            }
+            List::Range(range) => self.numbers(position, *range),
+            List::Free => self.free_words(position),
         };
         self.spans.insert((list, position), Rc::clone(&spans));
         spans
     }
 
-    fn numbers(&self, position: usize, (from, to, step): (i64, i64, i64)) -> Rc<[Span]> {
+    fn numbers(&self, position: usize, range: NumberRange) -> Rc<[Span]> {
         let Some(first) = self.lattice.positions[position].word_index else {
             return Rc::from([]);
         };
-        let readings = numbers::readings(&self.words[first..]);
-        let fits = |value: i64| value >= from && value <= to && (value - from) % step == 0;
-        readings
-            .into_iter()
-            .filter(|(_, value)| fits(*value))
-            .map(|(n_words, value)| Span {
-                to: self.lattice.word_starts[first + n_words],
-                value: Value::Number(value),
-                cost: 0.0,
-                n_liberties: 0,
-            })
-            .collect()
+        let words = &self.spoken.words[first..];
+        let tenths = match range.fractions {
+            Fractions::None => {
+                let whole = numbers::readings(words).into_iter();
+                whole
+                    .map(|(n_words, value)| (n_words, value * 10))
+                    .collect()
+            }
+            _ => numbers::decimal_readings(words),
+        };
+        let spans = tenths.into_iter().filter_map(|(n_words, tenths)| {
+            let value = number(tenths, range)?;
+            Some(Span::new(self.lattice.word_starts[first + n_words], value))
+        });
+        spans.collect()
+    }
+
+    /// One word from `position` on, or more.
+    fn free_words(&self, position: usize) -> Rc<[Span]> {
+        let Some(first) = self.lattice.positions[position].word_index else {
+            return Rc::from([]);
+        };
+        let ends = self.lattice.word_starts.iter().enumerate().skip(first + 1);
+        ends.map(|(end, to)| Span {
+            n_free_words: end - first,
+            ..Span::new(*to, Value::Words(first as u32, end as u32))
+        })
+        .collect()
+    }
+
+    /// The value of a list of the language.
+    fn built(&self, ways: &Ways, way: u32, fillings: FillingId) -> Option<Value> {
+        let value = ways.value(way, |part| match self.filled(fillings, part)? {
+            Value::Number(thousandths) => Some(thousandths / 1_000),
+            _ => None,
+        })?;
+        Some(match ways.kind() {
+            Builtin::Duration => Value::Duration(value),
+            Builtin::Time => Value::Time(value),
+        })
+    }
+
+    fn context(&self, value: Value) -> Option<&'a Context> {
+        match value {
+            Value::Entry(list, entry) => self.grammar.context(list, entry),
+            _ => None,
+        }
     }
 
     fn filling(&self, id: FillingId) -> Option<&Filling> {
         self.fillings.get((id as usize).checked_sub(1)?)
     }
 
-    fn is_filled(&self, mut id: FillingId, slot: SlotId) -> bool {
+    fn is_filled(&self, id: FillingId, slot: SlotId) -> bool {
+        self.filled(id, slot).is_some()
+    }
+
+    /// What `slot` is filled with.
+    fn filled(&self, mut id: FillingId, slot: SlotId) -> Option<Value> {
         while let Some(filling) = self.filling(id) {
             if filling.slot == slot {
-                return true;
+                return Some(filling.value);
             }
             id = filling.before;
         }
-        false
+        None
     }
 
     fn fill(&mut self, before: FillingId, slot: SlotId, value: Value) -> FillingId {
@@ -328,25 +450,64 @@ impl<'a> Search<'a> {
         id
     }
 
+    /// The slots of `command`, unless it is not meant with these values.
     fn slots(
         &self,
         mut id: FillingId,
-        fixed: &BTreeMap<String, String>,
-    ) -> BTreeMap<String, String> {
-        let mut slots = fixed.clone();
+        command: &CompiledCommand,
+    ) -> Option<BTreeMap<String, String>> {
+        let mut slots = command.fixed_slots.clone();
+        let mut contexts = Vec::new();
         while let Some(filling) = self.filling(id) {
-            let value = match filling.value {
-                Value::Number(number) => number.to_string(),
-                Value::Entry(list, entry) => match &self.grammar.lists[list as usize] {
-                    List::Values { values, .. } => values[entry as usize].clone(),
-                    List::Range { .. } => String::new(),
-                },
-            };
-            slots.insert(self.grammar.slots[filling.slot as usize].clone(), value);
+            let name = self.grammar.slots[filling.slot as usize].clone();
+            slots.insert(name, self.text(filling.value));
+            contexts.extend(self.context(filling.value));
             id = filling.before;
         }
-        slots
+        if !command.rules.are_met_by(&contexts) {
+            return None;
+        }
+        for (slot, value) in command.rules.slots(&contexts) {
+            slots.entry(slot.clone()).or_insert_with(|| value.clone());
+        }
+        Some(slots)
     }
+
+    /// A value as slots receive it.
+    fn text(&self, value: Value) -> String {
+        match value {
+            Value::Number(thousandths) => numbers::decimal(thousandths),
+            Value::Duration(seconds) => seconds.to_string(),
+            Value::Time(minutes) => clock(minutes),
+            Value::Words(from, to) => self.spoken.written(from as usize..to as usize),
+            Value::Entry(list, entry) => match &self.grammar.lists[list as usize] {
+                List::Values { values, .. } => values[entry as usize].to_string(),
+                _ => String::new(),
+            },
+        }
+    }
+}
+
+static NO_RULES: ContextRules = ContextRules::NONE;
+
+/// What was found of a list, unless it has no value.
+fn span((to, entry, path): Arrival, value: impl FnOnce(u32) -> Option<Value>) -> Option<Span> {
+    Some(Span {
+        cost: path.cost,
+        n_liberties: path.n_liberties,
+        ..Span::new(to, value(entry)?)
+    })
+}
+
+/// A number given in tenths, if it is one of `range`.
+fn number(tenths: i64, range: NumberRange) -> Option<Value> {
+    let is_between = (range.from * 10..=range.to * 10).contains(&tenths);
+    let fits = match range.fractions {
+        Fractions::None => (tenths / 10 - range.from) % range.step.max(1) == 0,
+        Fractions::Halves => tenths % 5 == 0,
+        Fractions::Tenths => true,
+    };
+    (is_between && fits).then(|| Value::Number(range.multiplied(tenths)))
 }
 
 /// Whether words of the text may be ignored.

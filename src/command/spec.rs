@@ -43,13 +43,63 @@ pub struct Sentence {
     pub origin: Origin,
 }
 
+/// What a value says about itself, or a command demands of its values, such as `domain = "light"`.
+pub type Context = BTreeMap<String, String>;
+
 /// One value of a list.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListValue {
     /// How it is spoken: a template without lists.
     pub spoken: Sentence,
     /// What the slot receives; as it was spoken when absent.
     pub value: Option<String>,
+    /// What commands may demand of it.
+    pub context: Context,
+}
+
+/// Which numbers between two whole ones are numbers of a range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fractions {
+    /// None.
+    #[default]
+    None,
+    /// Halves.
+    Halves,
+    /// Tenths.
+    Tenths,
+}
+
+/// The numbers of a list.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NumberRange {
+    /// Smallest.
+    pub from: i64,
+    /// Largest.
+    pub to: i64,
+    /// Distance between allowed whole numbers, at least 1, counted from `from`.
+    pub step: i64,
+    /// What lies between them.
+    pub fractions: Fractions,
+    /// The slot receives the number times this.
+    pub multiplier: f64,
+}
+
+impl NumberRange {
+    /// Every whole number from `from` to `to`.
+    pub fn new(from: i64, to: i64) -> NumberRange {
+        NumberRange {
+            from,
+            to,
+            step: 1,
+            fractions: Fractions::None,
+            multiplier: 1.0,
+        }
+    }
+
+    /// What the slot receives for a number that is given in tenths, in thousandths.
+    pub(super) fn multiplied(&self, tenths: i64) -> i64 {
+        ((tenths * 100) as f64 * self.multiplier).round() as i64
+    }
 }
 
 /// What a list may stand for.
@@ -57,15 +107,31 @@ pub struct ListValue {
 pub enum ListSpec {
     /// Given values.
     Values(Vec<ListValue>),
-    /// Whole numbers.
-    Range {
-        /// Smallest.
-        from: i64,
-        /// Largest.
-        to: i64,
-        /// Distance between allowed numbers, at least 1, counted from `from`.
-        step: i64,
-    },
+    /// Numbers.
+    Range(NumberRange),
+    /// One or more words of any kind.
+    Free,
+}
+
+/// What a command demands of a key of the contexts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Requirement {
+    /// What the context may be; anything when empty.
+    pub values: Vec<String>,
+    /// Whether a slot of the same name receives it. A context that is only wanted for this may be
+    /// missing.
+    pub to_slot: bool,
+}
+
+/// Lists and rules that some commands have in common and others do not see.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scope {
+    /// They go before common lists of the same name.
+    pub lists: BTreeMap<String, ListSpec>,
+    /// They go before common rules of the same name.
+    pub rules: BTreeMap<String, Sentence>,
+    /// What lists are that are defined nowhere else.
+    pub default_lists: BTreeMap<String, ListSpec>,
 }
 
 /// One command.
@@ -73,12 +139,22 @@ pub enum ListSpec {
 pub struct CommandSpec {
     /// Name, as it appears in events.
     pub name: String,
+    /// Whether it is one of several blocks that are one command together, and have its name.
+    pub is_block: bool,
     /// Ways to say it.
     pub sentences: Vec<Sentence>,
-    /// Lists that only this command knows; they go before common ones of the same name.
+    /// Lists that only this command knows; they go before all others of the same name.
     pub lists: BTreeMap<String, ListSpec>,
+    /// Lists and rules of the files it comes from.
+    pub scope: Arc<Scope>,
     /// Values of slots that no sentence fills.
     pub slots: BTreeMap<String, String>,
+    /// What the context of its values must be.
+    pub requires: BTreeMap<String, Requirement>,
+    /// What the context of its values must not be: any of these; nothing at all when empty.
+    pub excludes: BTreeMap<String, Vec<String>>,
+    /// Words of which one must be said; any will do when empty.
+    pub required_keywords: Vec<String>,
     /// What it does; nothing beyond its event when absent.
     pub action: Option<Arc<Action>>,
     /// Its place.
@@ -94,4 +170,6 @@ pub struct GrammarSpec {
     pub lists: BTreeMap<String, ListSpec>,
     /// Parts of sentences that have a name.
     pub rules: BTreeMap<String, Sentence>,
+    /// Words that may be said around and between those of a command.
+    pub skip_words: Vec<Sentence>,
 }

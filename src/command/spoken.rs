@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::graph::{Grammar, List, NodeId};
 use super::numbers;
+use super::spec::{Fractions, NumberRange};
 use super::words::POSSESSIVE;
 use crate::whisper::Guide;
 
@@ -204,7 +205,7 @@ fn outlook(grammar: &Grammar, place: Place) -> Outlook {
     };
     let (mut open, mut seen) = (vec![place], BTreeSet::from([place]));
     while let Some((node, back)) = open.pop() {
-        let node = &grammar.nodes[node as usize];
+        let node = grammar.node(node);
         let mut silent: Vec<Place> = Vec::new();
         // Small words that carry no meaning may be missing.
         silent.extend(node.empty.iter().map(|(to, _)| (*to, back)));
@@ -214,19 +215,24 @@ fn outlook(grammar: &Grammar, place: Place) -> Outlook {
                 None => outlook.is_end = true,
             }
         }
-        for (word, to) in &node.words {
+        for (word, to) in node.words {
             for form in forms(&grammar.words[*word as usize]) {
                 outlook.forms.push((form, (*to, back)));
             }
         }
-        for edge in &node.lists {
+        for edge in node.lists {
             match &grammar.lists[edge.list as usize] {
-                List::Values { start, .. } => silent.push((*start, Some(edge.to))),
-                List::Range { from, to, step } => {
-                    for form in numbers_of((*from, *to), *step) {
-                        outlook.forms.push((form, (edge.to, None)));
-                    }
+                List::Values { start, .. } | List::Builtin { start, .. } => {
+                    silent.push((*start, Some(edge.to)));
                 }
+                List::Range(range) => {
+                    let whole = numbers_of((range.from, range.to), range.step);
+                    let forms = whole.into_iter().chain(fractions_of(range));
+                    let forms = forms.map(|form| (form, (edge.to, back)));
+                    outlook.forms.extend(forms);
+                }
+                // Any words at all would be heard in any audio: these are for the text.
+                List::Free => {}
             }
         }
         open.extend(silent.into_iter().filter(|place| seen.insert(*place)));
@@ -283,11 +289,36 @@ fn numbers_of((from, to): (i64, i64), step: i64) -> Vec<String> {
     all
 }
 
+/// How the numbers between the whole ones of a range are written.
+fn fractions_of(range: &NumberRange) -> Vec<String> {
+    let tenths = match range.fractions {
+        Fractions::None => return Vec::new(),
+        Fractions::Halves => 5..6,
+        Fractions::Tenths => 1..10,
+    };
+    let mut all = Vec::new();
+    // Those of a range below zero are left to the text.
+    let wholes = range.from.max(0)..range.to;
+    if wholes.end.saturating_sub(wholes.start) > MAX_NUMBERS as i64 {
+        return all;
+    }
+    for whole in wholes {
+        for tenth in tenths.clone() {
+            let digits = format!("{whole}.{tenth}");
+            let mut words = Vec::new();
+            numbers::spell(&digits, &mut words);
+            all.push(format!(" {}", words.join(" ")));
+            all.push(format!(" {digits}"));
+        }
+    }
+    all
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::command::{CommandSpec, GrammarSpec, ListSpec, Sentence};
+    use crate::command::{CommandSpec, GrammarSpec, ListSpec, NumberRange, Sentence};
 
     const TOKENS: [&str; 15] = [
         " turn", " Turn", " on", " off", ",", ".", " the", " light", "s", " 1", "5", " fif",
@@ -307,11 +338,10 @@ mod tests {
             commands: vec![command],
             lists: BTreeMap::from([(
                 "level".to_owned(),
-                ListSpec::Range {
-                    from: 0,
-                    to: 100,
+                ListSpec::Range(NumberRange {
                     step: 5,
-                },
+                    ..NumberRange::new(0, 100)
+                }),
             )]),
             ..GrammarSpec::default()
         };

@@ -1,9 +1,9 @@
 //! The template language: what a command's sentences are written in.
 //!
 //! Home Assistant's syntax (developers.home-assistant.io, "Template sentence syntax"):
-//! `word`, `[optional]`, `(one|other)`, `(any;order)`, `{list}`, `{list:slot}`, `<rule>`, and the
-//! number range `{0..100:slot}`. Brackets may stand inside words: `light[s]`. A backslash makes
-//! the next character ordinary.
+//! `word`, `[optional]`, `(one|other)`, `(any;order)`, `{list}`, `{list:slot}`, `<rule>`, the
+//! number range `{0..100:slot}` and free words `{slot*}`. Brackets may stand inside words:
+//! `light[s]`. A backslash makes the next character ordinary.
 //!
 //! Enters: one template. Leaves: a [`Node`]; nothing is looked up or expanded here.
 
@@ -44,6 +44,13 @@ pub enum Node {
         to: i64,
         /// Slot that takes the value.
         slot: String,
+    },
+    /// One or more words of any kind.
+    Free {
+        /// Slot that takes them.
+        slot: String,
+        /// Where it stands, in characters from 1.
+        column: usize,
     },
     /// What a rule stands for.
     Rule {
@@ -111,7 +118,8 @@ impl TemplateCause {
             }
             TemplateCause::BareSeparator(c) => format!("put the parts in brackets: `(a{c}b)`"),
             TemplateCause::BadName(_) => {
-                "names have letters, digits, `_`, `-` and `.`: `{room}`, `{room:place}`, `<verb>`"
+                "names have letters, digits, `_`, `-` and `.`: `{room}`, `{room:place}`, `{text*}`, \
+                 `<verb>`"
                     .to_owned()
             }
             TemplateCause::BadRange(_) => {
@@ -274,6 +282,10 @@ impl Parser<'_> {
                 false => fail(TemplateCause::BadName(inside)),
             };
         }
+        if let Some(slot) = inside.strip_suffix('*').filter(|slot| is_name(slot)) {
+            let slot = slot.to_owned();
+            return Ok(Node::Free { slot, column });
+        }
         let (list, slot) = inside.split_once(':').unwrap_or((&inside, &inside));
         if list.contains("..") {
             return match range(list, slot) {
@@ -365,6 +377,18 @@ mod tests {
         };
         assert_eq!(parse("{-5..100:level}").unwrap(), range);
         assert_eq!(parse(r"a\[b").unwrap(), text("a[b"));
+    }
+
+    #[test]
+    fn free_words_have_a_star() {
+        let free = Node::Free {
+            slot: "item".into(),
+            column: 5,
+        };
+        let parts = vec![text("add "), free, text(" now")];
+        assert_eq!(parse("add {item*} now").unwrap(), Node::Sequence(parts));
+        assert_eq!(cause("{*}"), (1, TemplateCause::BadName("*".into())));
+        assert_eq!(cause("{a:b*}"), (1, TemplateCause::BadName("a:b*".into())));
     }
 
     #[test]

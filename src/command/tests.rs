@@ -19,6 +19,7 @@ fn values(all: &[(&str, Option<&str>)]) -> ListSpec {
     let value = |(spoken, value): &(&str, Option<&str>)| ListValue {
         spoken: sentence(spoken),
         value: value.map(str::to_owned),
+        ..ListValue::default()
     };
     ListSpec::Values(all.iter().map(value).collect())
 }
@@ -38,11 +39,10 @@ fn spec(commands: Vec<CommandSpec>) -> GrammarSpec {
         ("bedroom", None),
         ("(living|sitting) room", Some("lounge")),
     ];
-    let step = ListSpec::Range {
-        from: 0,
-        to: 100,
+    let step = ListSpec::Range(NumberRange {
         step: 5,
-    };
+        ..NumberRange::new(0, 100)
+    });
     let milk = values(&[("[(a bit of|some)] (soy |)milk", None)]);
     GrammarSpec {
         commands,
@@ -53,6 +53,7 @@ fn spec(commands: Vec<CommandSpec>) -> GrammarSpec {
             ("milk".to_owned(), milk),
         ]),
         rules: BTreeMap::from([("turn".to_owned(), sentence("(turn|switch)"))]),
+        ..GrammarSpec::default()
     }
 }
 
@@ -351,4 +352,180 @@ fn long_texts_are_no_commands() {
     let m = lights();
     let text = "turn on the kitchen lights and ".repeat(50);
     assert_eq!(understood(&m, &text), "- no_match");
+}
+
+#[test]
+fn free_words_are_kept_as_they_were_said() {
+    let m = matcher(vec![
+        command("add", &["add {item*} to [my] (shopping list|{room})"]),
+        command("play", &["play {title*}", "play {title*} in the {room}"]),
+        command("stop", &["play nothing"]),
+    ]);
+    for (text, expected) in [
+        (
+            "Add Crème Fraîche and 2 eggs to my shopping list.",
+            "add item=Crème Fraîche and 2 eggs",
+        ),
+        ("add it to it to shopping list", "add item=it to it"),
+        ("play Yellow Submarine!", "play title=Yellow Submarine"),
+        (
+            "Play Yellow Submarine in the kitchen",
+            "play room=kitchen title=Yellow Submarine",
+        ),
+        // The most literal reading.
+        ("play nothing", "stop"),
+    ] {
+        assert_eq!(understood(&m, text), expected, "{text}");
+    }
+    assert!(understood(&m, "add to my shopping list").starts_with("- "));
+}
+
+#[test]
+fn numbers_with_fractions_and_multipliers() {
+    let halves = ListSpec::Range(NumberRange {
+        fractions: Fractions::Halves,
+        ..NumberRange::new(5, 30)
+    });
+    let down = ListSpec::Range(NumberRange {
+        multiplier: -0.5,
+        ..NumberRange::new(0, 100)
+    });
+    let mut heat = command("heat", &["heat to {halves} [degrees]", "lower by {down}"]);
+    heat.lists = BTreeMap::from([("halves".to_owned(), halves), ("down".to_owned(), down)]);
+    let m = matcher(vec![heat]);
+    for (text, expected) in [
+        ("heat to 20.5 degrees", "heat halves=20.5"),
+        ("heat to twenty and a half", "heat halves=20.5"),
+        ("heat to twenty point five", "heat halves=20.5"),
+        ("heat to 20", "heat halves=20"),
+        ("lower by 5", "heat down=-2.5"),
+        ("lower by ten", "heat down=-5"),
+    ] {
+        assert_eq!(understood(&m, text), expected, "{text}");
+    }
+    for text in ["heat to 20.3", "heat to 30.5", "lower by 2.5"] {
+        assert!(understood(&m, text).starts_with("- "), "{text}");
+    }
+}
+
+/// Lamps and locks, of which each command wants its own.
+fn house() -> Matcher {
+    let value = |name: &str, context: &[(&str, &str)]| ListValue {
+        spoken: sentence(name),
+        context: (context.iter())
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
+        ..ListValue::default()
+    };
+    let things = ListSpec::Values(vec![
+        value("lamp", &[("domain", "light"), ("area", "hall")]),
+        value("door", &[("domain", "lock")]),
+        // One name for two things.
+        value("gate", &[("domain", "lock")]),
+        value("gate", &[("domain", "light")]),
+        value("thing", &[]),
+    ]);
+    let wants = |name: &str, template: &str, domain: &str, key: &str| {
+        let mut command = command(name, &[template]);
+        let wanted = Requirement {
+            values: vec![domain.to_owned()],
+            to_slot: false,
+        };
+        command.requires = BTreeMap::from([(key.to_owned(), wanted)]);
+        command
+    };
+    let mut lit = wants("light", "open {thing}", "light", "domain");
+    let copied = Requirement {
+        values: Vec::new(),
+        to_slot: true,
+    };
+    lit.requires.insert("area".to_owned(), copied);
+    let mut other = command("other", &["look at {thing}"]);
+    other.excludes = BTreeMap::from([("domain".to_owned(), vec!["lock".to_owned()])]);
+    let commands = vec![
+        lit,
+        wants("lock", "open the {thing}", "lock", "domain"),
+        other,
+    ];
+    let mut spec = spec(commands);
+    spec.lists.insert("thing".to_owned(), things);
+    spec.skip_words = vec![sentence("(could|would) you"), sentence("by the way")];
+    let mut errors = Vec::new();
+    let grammar = Grammar::compile(&spec, &mut errors);
+    assert!(errors.is_empty(), "{errors:?}");
+    Matcher::new(Arc::new(grammar), MatchOptions::default())
+}
+
+#[test]
+fn values_are_told_apart_by_their_context() {
+    let m = house();
+    for (text, expected) in [
+        ("open lamp", "light area=hall thing=lamp"),
+        ("open the door", "lock thing=door"),
+        ("open gate", "light thing=gate"),
+        ("open the gate", "lock thing=gate"),
+        ("look at lamp", "other area=hall thing=lamp"),
+        ("look at thing", "other thing=thing"),
+    ] {
+        let expected = expected.replace("other area=hall", "other");
+        assert_eq!(understood(&m, text), expected, "{text}");
+    }
+    for text in ["open the lamp now", "open the thing", "look at door"] {
+        let found = understood(&m, text);
+        assert!(!found.starts_with("lock"), "{text}: {found}");
+    }
+}
+
+#[test]
+fn words_to_skip_cost_nothing() {
+    let m = house();
+    for text in [
+        "could you open the door",
+        "Would you, by the way, open the door?",
+        "open by the way the door could you",
+    ] {
+        let Match::Accepted { score, name, .. } = m.match_text(text) else {
+            panic!("{text}")
+        };
+        assert_eq!((score, name.as_str()), (0.0, "lock"), "{text}");
+    }
+}
+
+#[test]
+fn keywords_must_be_said() {
+    let mut play = command("play", &["play {title*}"]);
+    play.required_keywords = vec!["Music".to_owned(), "the song".to_owned()];
+    let m = matcher(vec![play]);
+    assert_eq!(
+        understood(&m, "play the song Help"),
+        "play title=the song Help"
+    );
+    assert_eq!(understood(&m, "play loud music"), "play title=loud music");
+    assert_eq!(understood(&m, "play with fire"), "- no_match");
+}
+
+#[test]
+fn blocks_of_one_name_do_not_rival() {
+    let block = |sentence: &str| CommandSpec {
+        is_block: true,
+        ..command("lights", &[sentence])
+    };
+    let m = matcher(vec![block("lights {state}"), block("[all] lights {state}")]);
+    assert_eq!(understood(&m, "lights on"), "lights state=on");
+    assert_eq!(understood(&m, "all the lights on"), "lights state=on");
+}
+
+proptest::proptest! {
+    /// Whatever the templates are, what compiles is searched without a panic.
+    #[test]
+    fn any_template_gives_a_grammar_or_an_error(
+        template in "[a-c{}<>\\[\\]()|;*:. 0-9\\\\]{0,60}",
+        text in "[a-c0-9 ]{0,30}",
+    ) {
+        let spec = spec(vec![command("x", &[&template, "add {a*} b", "c {duration} {time}"])]);
+        let mut errors = Vec::new();
+        let grammar = Grammar::compile(&spec, &mut errors);
+        let matcher = Matcher::new(Arc::new(grammar), MatchOptions::default());
+        let _ = matcher.match_text(&text);
+    }
 }

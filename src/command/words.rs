@@ -4,6 +4,8 @@
 //! without punctuation, with numbers spelled out and contractions opened, so that templates and
 //! transcriptions meet on common ground. Both sides of every comparison pass through here.
 
+use std::ops::Range;
+
 use super::numbers;
 
 /// The word that stands for a possessive ending ("john's" is `john`, [`POSSESSIVE`]).
@@ -18,15 +20,54 @@ const IS_CONTRACTED: [&str; 12] = [
 ///
 /// `"What's the 12-oz. size?"` gives `what is the twelve ounce size`.
 pub fn normalise(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    for token in tokens(text) {
-        match token {
-            Token::Number(digits) => numbers::spell(&digits, &mut words),
-            Token::Symbol(word) => words.push(word.to_owned()),
-            Token::Word(word) => open_contraction(&word, &mut words),
+    Spoken::new(text).words
+}
+
+/// A text, its words, and where each of them is written.
+#[derive(Clone, Debug)]
+pub(crate) struct Spoken<'t> {
+    text: &'t str,
+    pub(crate) words: Vec<String>,
+    /// The bytes of the text that gave each word; words of one number or contraction share them.
+    places: Vec<Range<usize>>,
+}
+
+impl<'t> Spoken<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        let mut words = Vec::new();
+        let mut places = Vec::new();
+        for (token, place) in tokens(text) {
+            match token {
+                Token::Number(digits) => numbers::spell(&digits, &mut words),
+                Token::Symbol(word) => words.push(word.to_owned()),
+                Token::Word(word) => open_contraction(&word, &mut words),
+            }
+            places.resize(words.len(), place);
+        }
+        Spoken {
+            text,
+            words,
+            places,
         }
     }
-    words
+
+    /// The words of that range as they were written, with what stands between them; normalised when
+    /// the range begins or ends inside of a number or a contraction.
+    pub(crate) fn written(&self, range: Range<usize>) -> String {
+        let words = self.words.get(range.clone()).unwrap_or_default();
+        let (Some(first), Some(last)) = (
+            self.places.get(range.start),
+            self.places.get(range.end.wrapping_sub(1)),
+        ) else {
+            return String::new();
+        };
+        let before = range.start.checked_sub(1).and_then(|i| self.places.get(i));
+        let is_cut = before == Some(first) || self.places.get(range.end) == Some(last);
+        match self.text.get(first.start..last.end) {
+            Some(written) if !is_cut => written.to_owned(),
+            _ => words.join(" "),
+        }
+    }
 }
 
 enum Token {
@@ -36,26 +77,29 @@ enum Token {
     Symbol(&'static str),
 }
 
-/// Splits into words, numbers and spoken symbols; everything else separates.
-fn tokens(text: &str) -> Vec<Token> {
-    let chars: Vec<char> = text
-        .chars()
-        .flat_map(char::to_lowercase)
-        .map(plain)
-        .collect();
+/// Splits into words, numbers and spoken symbols, with the bytes they take; everything else
+/// separates.
+fn tokens(text: &str) -> Vec<(Token, Range<usize>)> {
+    let mut chars: Vec<char> = Vec::with_capacity(text.len());
+    let mut starts: Vec<usize> = Vec::with_capacity(text.len());
+    for (start, c) in text.char_indices() {
+        chars.extend(c.to_lowercase().map(plain));
+        starts.resize(chars.len(), start);
+    }
     let mut out = Vec::new();
     let mut at = 0;
     while let Some(&c) = chars.get(at) {
-        if c.is_ascii_digit() {
-            out.push(Token::Number(take_number(&chars, &mut at)));
+        let first = at;
+        let token = if c.is_ascii_digit() {
+            Some(Token::Number(take_number(&chars, &mut at)))
         } else if is_letter(c) {
-            out.push(Token::Word(take_word(&chars, &mut at)));
+            Some(Token::Word(take_word(&chars, &mut at)))
         } else {
-            if let Some(word) = symbol(&chars, at) {
-                out.push(Token::Symbol(word));
-            }
             at += 1;
-        }
+            symbol(&chars, first).map(Token::Symbol)
+        };
+        let end = starts.get(at).copied().unwrap_or(text.len());
+        out.extend(token.map(|token| (token, starts[first]..end)));
     }
     out
 }
@@ -214,5 +258,20 @@ mod tests {
             "john 's can not will not do not"
         );
         assert_eq!(joined("rock 'n' roll o'clock"), "rock n roll oclock");
+    }
+
+    #[test]
+    fn words_are_found_as_they_were_written() {
+        let spoken = Spoken::new("Add Crème Brûlée, 2 eggs and John's to it!");
+        let words: Vec<&str> = spoken.words.iter().map(String::as_str).collect();
+        let expected = "add crème brûlée two eggs and john 's to it";
+        assert_eq!(words.join(" "), expected);
+        assert_eq!(spoken.written(1..5), "Crème Brûlée, 2 eggs");
+        assert_eq!(spoken.written(6..8), "John's");
+        assert_eq!(spoken.written(9..10), "it");
+        // Half of "John's".
+        assert_eq!(spoken.written(6..7), "john");
+        assert_eq!(spoken.written(3..3), "");
+        assert_eq!(spoken.written(0..99), "");
     }
 }

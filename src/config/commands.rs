@@ -6,10 +6,12 @@ use std::collections::btree_map::Entry as MapEntry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::document::{Document, Entry, Section};
-use super::{CommandsConfig, ConfigError, read_file};
+use super::document::{Entry, Section};
+use super::include::Includes;
+use super::lists::{exclusions, list, requirements, sentence};
+use super::{CommandsConfig, ConfigError};
 use crate::command::template::is_name;
-use crate::command::{Action, CommandSpec, GrammarSpec, ListSpec, ListValue, Sentence, Shell};
+use crate::command::{Action, CommandSpec, Shell};
 
 const NAME: &str = "a name of letters, digits, `_`, `-` and `.`";
 
@@ -66,46 +68,43 @@ pub(super) fn read(root: &mut Section, to: &mut CommandsConfig) -> Result<(), Co
     section.number("heard_margin", 0.0..=100.0, &mut to.matching.heard_margin)?;
     section.integer("max_running", 1..=64, &mut to.running.max_running)?;
     section.integer("max_waiting", 1..=1_000, &mut to.running.max_waiting)?;
+    if let Some(entry) = section.take("skip_words") {
+        let words = entry.elements()?;
+        to.spec.skip_words = words.iter().map(sentence).collect::<Result<_, _>>()?;
+    }
     let include = section.take("include");
     section.finish().map_err(misplaced)?;
-    grammar(root, &mut to.spec)?;
-    let Some(include) = include else {
-        return Ok(());
-    };
-    for entry in include.elements()? {
-        included(&entry, root.document().folder(), &mut to.spec)?;
-    }
-    Ok(())
-}
-
-fn included(entry: &Entry, folder: &Path, to: &mut GrammarSpec) -> Result<(), ConfigError> {
-    let path = folder.join(entry.text()?);
-    let text = read_file(&path).map_err(|source| ConfigError::Include {
-        origin: entry.origin.clone(),
-        path: path.clone(),
-        source,
-    })?;
-    let document = Document::new(&path, text);
-    let mut root = document.parse()?;
-    grammar(&mut root, to)?;
-    root.finish()
+    let mut includes = Includes::new(root.document().path(), &mut to.spec);
+    grammar(root, &mut includes)?;
+    includes.all(include, root.document().folder())?;
+    includes.finish()
 }
 
 /// What the main file and included ones have in common.
-fn grammar(root: &mut Section, to: &mut GrammarSpec) -> Result<(), ConfigError> {
+pub(super) fn grammar(root: &mut Section, to: &mut Includes) -> Result<(), ConfigError> {
     if let Some(entry) = root.take("command") {
         let elements = entry.elements();
         for element in elements.map_err(|error| expecting(error, TWO_BRACKETS))? {
-            to.commands.push(command(element.section()?)?);
+            match command(element.section()?)? {
+                (spec, Said::Here) => to.spec.commands.push(spec),
+                (spec, Said::Elsewhere) => to.actions.push(spec),
+            }
         }
     }
     for (name, entry) in root.section("lists")?.into_entries() {
-        insert_once(&mut to.lists, name, entry, list)?;
+        insert_once(&mut to.spec.lists, name, entry, list)?;
     }
     for (name, entry) in root.section("rules")?.into_entries() {
-        insert_once(&mut to.rules, name, entry, |entry| sentence(&entry))?;
+        insert_once(&mut to.spec.rules, name, entry, |entry| sentence(&entry))?;
     }
     Ok(())
+}
+
+/// Where the sentences of a command are.
+enum Said {
+    Here,
+    /// In included blocks of the same name, which get its action.
+    Elsewhere,
 }
 
 /// Adds what `read` makes of `entry`; its name must be one, and new.
@@ -127,7 +126,7 @@ fn insert_once<T>(
     }
 }
 
-fn command(mut section: Section) -> Result<CommandSpec, ConfigError> {
+fn command(mut section: Section) -> Result<(CommandSpec, Said), ConfigError> {
     let name = section.require("name")?;
     let mut to = CommandSpec {
         name: name.text()?,
@@ -137,8 +136,18 @@ fn command(mut section: Section) -> Result<CommandSpec, ConfigError> {
     if !is_name(&to.name) {
         return Err(name.invalid(NAME));
     }
-    for element in section.require("sentences")?.elements()? {
+    let sentences = section.take("sentences");
+    let said = match &sentences {
+        Some(_) => Said::Here,
+        None => Said::Elsewhere,
+    };
+    for element in sentences.map_or(Ok(Vec::new()), Entry::elements)? {
         to.sentences.push(sentence(&element)?);
+    }
+    to.requires = requirements(section.section("requires_context")?)?;
+    to.excludes = exclusions(section.section("excludes_context")?)?;
+    if let Some(entry) = section.take("required_keywords") {
+        to.required_keywords = entry.texts()?;
     }
     for (name, entry) in section.section("lists")?.into_entries() {
         insert_once(&mut to.lists, name, entry, list)?;
@@ -151,58 +160,7 @@ fn command(mut section: Section) -> Result<CommandSpec, ConfigError> {
         to.action = Some(Arc::new(action(entry.section()?, folder)?));
     }
     section.finish()?;
-    Ok(to)
-}
-
-fn sentence(entry: &Entry) -> Result<Sentence, ConfigError> {
-    Ok(Sentence {
-        template: entry.text()?,
-        origin: entry.origin.clone(),
-    })
-}
-
-/// An array of values, or a table that describes a range of numbers.
-fn list(entry: Entry) -> Result<ListSpec, ConfigError> {
-    if !entry.is_array() {
-        return range(entry);
-    }
-    if entry.is_empty() {
-        return Err(entry.invalid("at least one value"));
-    }
-    let values: Result<Vec<_>, _> = entry.elements()?.into_iter().map(list_value).collect();
-    Ok(ListSpec::Values(values?))
-}
-
-fn list_value(entry: Entry) -> Result<ListValue, ConfigError> {
-    if entry.is_text() {
-        return Ok(ListValue {
-            spoken: sentence(&entry)?,
-            value: None,
-        });
-    }
-    let mut section = entry.section()?;
-    let spoken = sentence(&section.require("in")?)?;
-    let value = section.take("out").map(|entry| entry.text()).transpose()?;
-    section.finish()?;
-    Ok(ListValue { spoken, value })
-}
-
-fn range(entry: Entry) -> Result<ListSpec, ConfigError> {
-    let complaint = entry.invalid("an array of values, or { from = …, to = …, step = … }");
-    let Ok(mut section) = entry.section() else {
-        return Err(complaint);
-    };
-    let allowed = i64::from(i32::MIN)..=i64::from(i32::MAX);
-    let from = section.require("from")?.integer(&allowed)?;
-    let last = section.require("to")?;
-    let to = last.integer(&allowed)?;
-    if to < from {
-        return Err(last.invalid(format!("no less than `from` ({from})")));
-    }
-    let mut step = 1;
-    section.integer("step", 1..=i64::from(i32::MAX), &mut step)?;
-    section.finish()?;
-    Ok(ListSpec::Range { from, to, step })
+    Ok((to, said))
 }
 
 fn action(mut section: Section, folder: &Path) -> Result<Action, ConfigError> {

@@ -37,6 +37,10 @@ impl Document {
         }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.file
+    }
+
     /// The folder that relative paths in the file start from.
     pub(super) fn folder(&self) -> &Path {
         self.file.parent().unwrap_or(Path::new(""))
@@ -88,6 +92,10 @@ impl<'d> Entry<'d> {
             value: value.into_inner(),
             span,
         }
+    }
+
+    pub(super) fn document(&self) -> &'d Document {
+        self.document
     }
 
     /// An error about this value.

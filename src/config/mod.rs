@@ -19,7 +19,11 @@ use crate::whisper::stream::StreamSettings;
 
 mod commands;
 mod document;
+mod home_assistant;
+mod include;
+mod lists;
 mod sections;
+mod yaml;
 
 /// Largest configuration file.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
@@ -435,5 +439,7 @@ fn read_file(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
+#[cfg(test)]
+mod include_tests;
 #[cfg(test)]
 mod tests;

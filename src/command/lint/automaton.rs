@@ -203,17 +203,20 @@ impl Graph {
         let starts: Vec<NodeId> = (grammar.lists.iter())
             .map(|list| match list {
                 List::Values { start, .. } => *start,
-                List::Range { from, to, step } => {
-                    let key = (*from, *to, *step);
+                List::Range(range) => {
+                    let key = (range.from, range.to, range.step);
                     *ranges.entry(key).or_insert_with(|| graph.spell(key))
                 }
+                // Nothing leads on from there: such sentences are not compared.
+                List::Builtin { .. } | List::Free => graph.add_node(),
             })
             .collect();
-        for (id, node) in grammar.nodes.iter().enumerate() {
+        for id in 0..grammar.n_nodes() {
+            let node = grammar.node(id as NodeId);
             let free = node.empty.iter().filter(|(_, cost)| *cost == 0.0);
             let lists = node.lists.iter();
             graph.nodes[id] = Node {
-                words: node.words.clone(),
+                words: node.words.to_vec(),
                 empty: free.map(|(to, _)| *to).collect(),
                 lists: lists
                     .map(|edge| (starts[edge.list as usize], edge.to))

@@ -60,12 +60,14 @@ fn values_alike(
         commands: vec![command],
         lists: BTreeMap::from([("values".to_owned(), list)]),
         rules: spec.rules.clone(),
+        ..GrammarSpec::default()
     };
     // What cannot be compiled has been reported with the commands.
     let grammar = Grammar::compile(&spec, &mut Vec::new());
     let Some(List::Values {
         start,
         values: numbers,
+        ..
     }) = grammar.lists.first()
     else {
         return;

@@ -19,6 +19,7 @@ fn values(all: &[(&str, Option<&str>)]) -> ListSpec {
     let value = |(spoken, value): &(&str, Option<&str>)| ListValue {
         spoken: sentence(spoken),
         value: value.map(str::to_owned),
+        ..ListValue::default()
     };
     ListSpec::Values(all.iter().map(value).collect())
 }
