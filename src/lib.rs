@@ -13,12 +13,13 @@
 //! * **One engine.** [`kernels`] is the only module with intrinsics and `unsafe`; it picks its
 //!   code for the CPU at run time and is checked against a scalar reference.
 //!
-//! Modules import downward only: `error event` · `quant kernels dsp` · `format nn text` ·
-//! `vad whisper` · `audio command` · `config pipeline` · `daemon cli`; `models` stands beside
+//! Modules import downward only: `error event process` · `quant kernels dsp` · `format nn text` ·
+//! `vad whisper` · `audio command speech` · `config pipeline` · `daemon cli`; `models` stands beside
 //! `format`. `tests/tidy.rs` holds that.
 
 pub mod error;
 pub mod event;
+pub(crate) mod process;
 
 pub mod dsp;
 #[allow(unsafe_code)]
@@ -35,6 +36,7 @@ pub mod whisper;
 
 pub mod audio;
 pub mod command;
+pub mod speech;
 
 pub mod config;
 pub mod pipeline;

@@ -13,7 +13,7 @@ use std::process::Command;
 /// Modules by layer. A module imports from lower layers, and from its own unless the layer is
 /// one of [`NO_SIBLINGS`].
 const LAYERS: &[&[&str]] = &[
-    &["error", "event", "stats"],
+    &["error", "event", "process", "stats"],
     &["tensor", "quant", "kernels", "dsp"],
     &["format", "models", "nn", "text"],
     &["vad", "whisper", "llama"],

@@ -1,6 +1,7 @@
 //! `hark replay`: the whole pipeline on a recording, as JSON lines.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 
@@ -9,9 +10,12 @@ use super::output::{Out, json};
 use super::setup::{self, Setup};
 use super::signals::{self, OnSignal};
 use super::{Failure, Globals};
-use crate::daemon::Flow;
+use crate::command::Means;
+use crate::daemon::{Flow, Stop};
+use crate::error::Kind;
 use crate::event::Event;
 use crate::pipeline::Act;
+use crate::speech::Speaker;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,7 +54,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     let model = setup.model()?;
     let stop = signals.begin();
     let act = if args.act {
-        Act::CarryOut(stop.flag())
+        Act::CarryOut(means(&setup, stop)?)
     } else {
         Act::Report
     };
@@ -78,6 +82,16 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
         true => Err(Failure::interrupted()),
         false => Ok(()),
     }
+}
+
+/// What actions need.
+fn means(setup: &Setup, stop: &Stop) -> Result<Means, Failure> {
+    let speaker = Speaker::new(&setup.config.speech)
+        .map_err(|error| Failure::new(Kind::Bug, format!("no thread for speech: {error}")))?;
+    Ok(Means {
+        stop: stop.flag(),
+        voice: Some(Arc::new(speaker)),
+    })
 }
 
 /// The event without what a clock has measured.

@@ -166,6 +166,7 @@ impl Setup {
             stream: stream.settings.clone(),
             smaller: None,
             commands: self.commands(),
+            speech: self.config.speech.clone(),
         }
     }
 

@@ -1,13 +1,11 @@
 //! What is allowed in commands and was probably not meant.
 //!
 //! In: commands as written. Out: remarks with their places, each a mistake (it keeps a command from
-//! being understood) or a warning. Looks at the machine for programs and folders; runs nothing.
+//! being understood) or a warning. Looks at the machine for programs, folders and files; runs
+//! nothing and connects to nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
-use super::action::{Action, Shell};
 use super::lint;
 use super::spec::{GrammarSpec, ListSpec, Origin, Sentence};
 use super::template::{self, Node};
@@ -39,7 +37,7 @@ pub fn remarks(spec: &GrammarSpec) -> Vec<Remark> {
     remarks.append(&mut lint::remarks(spec));
     for command in &spec.commands {
         if let Some(action) = &command.action {
-            let texts = missing(action).into_iter();
+            let texts = action.lacks().into_iter();
             remarks.extend(texts.map(|text| {
                 remark(
                     &command.origin,
@@ -77,33 +75,6 @@ fn same_names(spec: &GrammarSpec, to: &mut Vec<Remark>) {
             None => drop(first.insert(&command.name, &command.origin)),
         }
     }
-}
-
-/// What the action needs and this machine does not have.
-fn missing(action: &Action) -> Vec<String> {
-    let mut missing = Vec::new();
-    if action.shell == Shell::No && !can_run(&action.program) {
-        missing.push(match action.program.contains('/') {
-            true => format!("there is no program {}", action.program),
-            false => format!("the program `{}` is not found in PATH", action.program),
-        });
-    }
-    if let Some(cwd) = action.cwd.as_deref().filter(|cwd| !cwd.is_dir()) {
-        missing.push(format!("there is no folder {} to run in", cwd.display()));
-    }
-    missing
-}
-
-fn can_run(program: &str) -> bool {
-    let is_program = |path: &Path| {
-        let found = path.metadata();
-        found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-    };
-    if program.contains('/') {
-        return is_program(Path::new(program));
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| is_program(&folder.join(program)))
 }
 
 /// Names of lists and rules that something mentions.

@@ -3,11 +3,11 @@
 //! ```text
 //! templates ──▶ template ──▶ graph (Grammar)
 //!                               │
-//! text ──▶ words ──▶ lattice ──▶ matcher ──▶ Match ──▶ action (Runner) ──▶ program
+//! text ──▶ words ──▶ lattice ──▶ matcher ──▶ Match ──▶ action (Runner) ──▶ program, network, speech
 //! ```
 //!
-//! Matching is pure and takes microseconds to a few milliseconds on the caller's thread; programs
-//! run on the runner's own threads and never hold anybody up.
+//! Matching is pure and takes microseconds to a few milliseconds on the caller's thread; actions
+//! are carried out on the runner's own threads and never hold anybody up.
 
 pub mod action;
 pub mod advice;
@@ -22,7 +22,6 @@ pub mod lint;
 pub mod matcher;
 pub mod mistake;
 mod numbers;
-mod process;
 pub mod sample;
 mod search;
 pub mod spec;
@@ -31,7 +30,7 @@ pub(crate) mod spoken;
 pub mod template;
 pub mod words;
 
-pub use action::{Action, Completion, Job, Runner, RunnerOptions, Shell};
+pub use action::{Action, Completion, Job, Means, Runner, RunnerOptions, Voice};
 pub use graph::Grammar;
 pub use matcher::{Match, MatchOptions, Matcher, Reason};
 pub use mistake::{GrammarCause, GrammarError};

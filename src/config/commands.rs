@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::actions::action;
 use super::document::{Entry, Section};
 use super::include::Includes;
 use super::lists::{exclusions, list, requirements, sentence};
 use super::{CommandsConfig, ConfigError};
+use crate::command::CommandSpec;
 use crate::command::template::is_name;
-use crate::command::{Action, CommandSpec, Shell};
 
 const NAME: &str = "a name of letters, digits, `_`, `-` and `.`";
 
@@ -156,53 +156,8 @@ fn command(mut section: Section) -> Result<(CommandSpec, Said), ConfigError> {
         insert_once(&mut to.slots, name, entry, |entry| entry.text())?;
     }
     if let Some(entry) = section.take("action") {
-        let folder = section.document().folder();
-        to.action = Some(Arc::new(action(entry.section()?, folder)?));
+        to.action = Some(Arc::new(action(entry.section()?)?));
     }
     section.finish()?;
     Ok((to, said))
-}
-
-fn action(mut section: Section, folder: &Path) -> Result<Action, ConfigError> {
-    let program = section.require("program")?;
-    let mut to = Action::new(&program.text()?);
-    let mut is_shell = false;
-    section.flag("shell", &mut is_shell)?;
-    if to.program.is_empty() {
-        return Err(program.invalid("the name of a program"));
-    }
-    if is_shell {
-        to.shell = Shell::Yes;
-    } else {
-        to.program = resolve(&to.program, folder);
-    }
-    if let Some(entry) = section.take("args") {
-        to.args = entry.texts()?;
-    }
-    for (name, entry) in section.section("env")?.into_entries() {
-        if name.is_empty() || name.contains(['=', '\0']) {
-            return Err(entry.invalid("under the name of an environment variable"));
-        }
-        to.env.insert(name, entry.text()?);
-    }
-    if let Some(entry) = section.take("cwd") {
-        to.cwd = Some(folder.join(entry.text()?));
-    }
-    section.integer("timeout_ms", 10..=3_600_000, &mut to.timeout_ms)?;
-    section.finish()?;
-    Ok(to)
-}
-
-/// A program with a relative path is found from the configuration's folder, a bare name in
-/// `$PATH`.
-fn resolve(program: &str, folder: &Path) -> String {
-    if !program.contains('/') {
-        return program.to_owned();
-    }
-    // Absolute, because a relative one would start from the action's own `cwd`.
-    let path: PathBuf = folder.join(program);
-    std::path::absolute(&path)
-        .unwrap_or(path)
-        .to_string_lossy()
-        .into_owned()
 }

@@ -7,6 +7,7 @@ use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::{Number, Value};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
@@ -177,6 +178,30 @@ impl<'d> Entry<'d> {
         Ok(array.into_iter().enumerate().map(element).collect())
     }
 
+    /// The value as JSON; a date is a text there.
+    pub(super) fn json(&self) -> Result<Value, ConfigError> {
+        json(&self.value).ok_or_else(|| self.invalid("a value that JSON has: no nan and no inf"))
+    }
+
+    pub(super) fn choice<T: Copy>(
+        &self,
+        choices: &[(&str, T)],
+        to: &mut T,
+    ) -> Result<(), ConfigError> {
+        let chosen = self.text().ok();
+        let mut known = choices.iter();
+        match known.find(|(name, _)| chosen.as_deref() == Some(*name)) {
+            Some((_, value)) => {
+                *to = *value;
+                Ok(())
+            }
+            None => {
+                let names = choices.iter().map(|(name, _)| format!("\"{name}\""));
+                Err(self.invalid(names.collect::<Vec<_>>().join(" or ")))
+            }
+        }
+    }
+
     pub(super) fn texts(self) -> Result<Vec<String>, ConfigError> {
         self.elements()?.iter().map(Entry::text).collect()
     }
@@ -191,6 +216,31 @@ impl<'d> Entry<'d> {
         };
         Ok(Section::new(self.document, self.key, table, self.span))
     }
+}
+
+/// A value as JSON; none for what JSON does not have.
+fn json(value: &DeValue) -> Option<Value> {
+    Some(match value {
+        DeValue::String(text) => Value::String(text.clone().into_owned()),
+        DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok()?.into(),
+        DeValue::Float(n) => Value::Number(Number::from_f64(n.as_str().parse().ok()?)?),
+        DeValue::Boolean(flag) => Value::Bool(*flag),
+        DeValue::Datetime(date) => Value::String(date.to_string()),
+        DeValue::Array(array) => {
+            let values: Option<Vec<Value>> =
+                array.iter().map(|value| json(value.get_ref())).collect();
+            Value::Array(values?)
+        }
+        DeValue::Table(table) => {
+            let members: Option<_> = table
+                .iter()
+                .map(|(key, value)| {
+                    Some((key.get_ref().clone().into_owned(), json(value.get_ref())?))
+                })
+                .collect();
+            Value::Object(members?)
+        }
+    })
 }
 
 /// The beginning of what was written, on one line.
@@ -248,10 +298,15 @@ impl<'d> Section<'d> {
 
     /// Takes the value of `key`, which must be there.
     pub(super) fn require(&mut self, key: &'static str) -> Result<Entry<'d>, ConfigError> {
-        self.take(key).ok_or_else(|| ConfigError::Missing {
+        self.take(key).ok_or_else(|| self.missing(key))
+    }
+
+    /// The error that `key` is missing.
+    pub(super) fn missing(&self, key: &str) -> ConfigError {
+        ConfigError::Missing {
             origin: self.origin.clone(),
             key: self.full_key(key),
-        })
+        }
     }
 
     /// The section `key`; an empty one when it is not there.
@@ -312,24 +367,10 @@ impl<'d> Section<'d> {
         choices: &[(&str, T)],
         to: &mut T,
     ) -> Result<(), ConfigError> {
-        let Some(entry) = self.take(key) else {
-            return Ok(());
-        };
-        let chosen = entry.text().ok();
-        let found = choices
-            .iter()
-            .find(|(name, _)| chosen.as_deref() == Some(*name));
-        match found {
-            Some((_, value)) => *to = *value,
-            None => {
-                let names: Vec<_> = choices
-                    .iter()
-                    .map(|(name, _)| format!("\"{name}\""))
-                    .collect();
-                return Err(entry.invalid(names.join(" or ")));
-            }
+        match self.take(key) {
+            Some(entry) => entry.choice(choices, to),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// All entries, whose keys are names the author chose.

@@ -15,14 +15,17 @@ use thiserror::Error;
 use crate::command::{Grammar, GrammarError, GrammarSpec, MatchOptions, Origin, RunnerOptions};
 use crate::error::{Classify, Kind};
 use crate::kernels::BlockFormat;
+use crate::speech::SpeechOptions;
 use crate::whisper::stream::StreamSettings;
 
+mod actions;
 mod commands;
 mod document;
 mod home_assistant;
 mod include;
 mod lists;
 mod sections;
+mod speech;
 mod yaml;
 
 /// Largest configuration file.
@@ -45,6 +48,8 @@ pub struct Config {
     pub whisper: WhisperConfig,
     /// The incremental decoder.
     pub stream: StreamConfig,
+    /// What speaks.
+    pub speech: SpeechOptions,
     /// What can be said and is done.
     pub commands: CommandsConfig,
 }
@@ -393,6 +398,7 @@ impl Config {
         let document = document::Document::new(path, text);
         let mut root = document.parse()?;
         sections::read(&mut root, &mut config)?;
+        speech::read(&mut root, &mut config.speech)?;
         commands::read(&mut root, &mut config.commands)?;
         root.finish()?;
         let mut mistakes = Vec::new();
@@ -439,6 +445,8 @@ fn read_file(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
+#[cfg(test)]
+mod actions_tests;
 #[cfg(test)]
 mod include_tests;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::command::action::Kind as Deed;
 use crate::command::{Match, Matcher};
 use proptest::prelude::*;
 
@@ -22,12 +23,15 @@ fn settings(config: &Config) -> String {
         model,
         whisper,
         stream,
+        speech,
         commands,
     } = config;
     let (matching, running) = (commands.matching, commands.running);
     format!(
         "{:#?}",
-        (log, audio, vad, model, whisper, stream, matching, running)
+        (
+            log, audio, vad, model, whisper, stream, speech, matching, running
+        )
     )
 }
 
@@ -66,7 +70,7 @@ fn the_shipped_file_has_every_key_that_is_asked_for() {
         assert!(heads.iter().any(|head| shipped.contains(head)), "{name}");
     }
     for name in [
-        "log", "audio", "vad", "model", "whisper", "stream", "commands",
+        "log", "audio", "vad", "model", "whisper", "stream", "speech", "commands",
     ] {
         let section = shipped.split(&format!("\n[{name}]\n")).nth(1).unwrap();
         let section = section.split("\n[").next().unwrap();
@@ -78,8 +82,16 @@ fn the_shipped_file_has_every_key_that_is_asked_for() {
     for key in known_keys(command) {
         assert!(shipped.contains(&format!("\n#   {key} ")), "command.{key}");
     }
-    for key in known_keys(&format!("{command}[command.action]\nprogram = 'x'\n")) {
-        assert!(shipped.contains(&format!("\n#     {key} ")), "action.{key}");
+    for kind in [
+        "program = 'x'",
+        "http = 'http://x'",
+        "mqtt = 'mqtt://x'\ntopic = 'x'",
+        "speak = 'x'",
+        "socket = 'unix:x'",
+    ] {
+        for key in known_keys(&format!("{command}[command.action]\n{kind}\n")) {
+            assert!(shipped.contains(&format!("\n#     {key} ")), "action.{key}");
+        }
     }
 }
 
@@ -237,8 +249,11 @@ fn files_are_included_and_searched() {
     std::fs::write(folder.path().join("more.toml"), more).unwrap();
     let config = Config::load(Some(&path)).unwrap();
     let action = config.commands.grammar.action(0).unwrap();
-    assert_eq!(Path::new(&action.program), folder.path().join("go.sh"));
-    assert_eq!(action.cwd, Some(folder.path().join("sub")));
+    let Deed::Program(program) = &action.kind else {
+        panic!("{action:?}");
+    };
+    assert_eq!(Path::new(&program.program), folder.path().join("go.sh"));
+    assert_eq!(program.cwd, Some(folder.path().join("sub")));
 
     std::fs::write(
         folder.path().join("more.toml"),

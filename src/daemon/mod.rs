@@ -34,12 +34,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TrySendError, at, bounded, never, select};
 
 use crate::audio::{AudioError, AudioSource};
-use crate::command::{Completion, Runner, RunnerOptions};
+use crate::command::{Completion, Runner, RunnerOptions, Voice};
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::event::{Event, GapReason, Relief, Seconds};
 use crate::pipeline::{
     Abort, Control, Decision, Ending, Front, Recogniser, Speech, Stages, result_of,
 };
+use crate::speech::{Speaker, SpeechOptions};
 
 use pressure::Pressure;
 
@@ -168,6 +169,7 @@ pub fn run(
         front,
         recogniser,
         control,
+        speech,
         abort,
     } = stages;
     let shared = Arc::new(Shared {
@@ -199,10 +201,11 @@ pub fn run(
         })
     };
     let running = control.running();
+    let speaker = speech.and_then(|options| speaker(&options));
     let caller = Caller {
         control,
         shared,
-        runner: runner(running, result_in),
+        runner: runner(running, speaker, result_in),
         events: event_out,
         results: result_out,
         n_jobs_open: 0,
@@ -432,8 +435,20 @@ fn take(
     }
 }
 
+/// What speaks; none when the system gives it no thread.
+fn speaker(options: &SpeechOptions) -> Option<Arc<Speaker>> {
+    let speaker = Speaker::new(options);
+    let speaker = speaker.inspect_err(|error| log::error!("nothing can be spoken: {error}"));
+    speaker.ok().map(Arc::new)
+}
+
 /// What carries jobs out; none when the system gives it no threads.
-fn runner(running: RunnerOptions, results: Sender<Event>) -> Option<Runner> {
+fn runner(
+    running: RunnerOptions,
+    speaker: Option<Arc<Speaker>>,
+    results: Sender<Event>,
+) -> Option<Runner> {
+    let voice = speaker.map(|speaker| speaker as Arc<dyn Voice>);
     let report = move |done: Completion| {
         if let Err(error) = results.try_send(result_of(done)) {
             log::warn!(
@@ -442,7 +457,7 @@ fn runner(running: RunnerOptions, results: Sender<Event>) -> Option<Runner> {
             );
         }
     };
-    let runner = Runner::new(running, Arc::new(report));
+    let runner = Runner::new(running, voice, Arc::new(report));
     runner
         .inspect_err(|error| log::error!("actions cannot be carried out: {error}"))
         .ok()

@@ -5,16 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use crate::command::action;
-use crate::command::{Action, Completion, Job, Match, Matcher, RunnerOptions};
+use crate::command::action::{self, beginning};
+use crate::command::{Action, Completion, Job, Match, Matcher, Means, RunnerOptions};
 use crate::config::CommandsConfig;
 use crate::event::{Event, Seconds};
 
 use super::recogniser::INTERRUPTED;
 
-/// Most that an event holds of what a program wrote.
+/// Most that an event holds of what an action gave back.
 const MAX_OUTPUT_BYTES: usize = 1000;
 
 /// What to do with commands.
@@ -23,8 +22,8 @@ pub enum Act {
     /// Say what would be done.
     #[default]
     Report,
-    /// Carry them out; the flag ends a running program early.
-    CarryOut(Arc<AtomicBool>),
+    /// Carry them out by these means.
+    CarryOut(Means),
 }
 
 /// The commands and what they do.
@@ -36,7 +35,7 @@ pub struct Commands {
     pub actions: Vec<Option<Arc<Action>>>,
     /// Names of all slots there are.
     pub slots: Arc<BTreeSet<String>>,
-    /// Limits of the programs that run.
+    /// Limits of the actions that run.
     pub running: RunnerOptions,
 }
 
@@ -165,7 +164,7 @@ fn rejected(
 pub(crate) fn carry_out(job: &Job, act: &Act) -> Event {
     result_of(match act {
         Act::Report => Completion::skipped(job),
-        Act::CarryOut(stop) => action::run(job, stop),
+        Act::CarryOut(means) => action::run(job, means),
     })
 }
 
@@ -179,7 +178,7 @@ pub(crate) fn result_of(done: Completion) -> Event {
         output,
         ms,
     } = done;
-    let output = beginning(output.trim());
+    let output = beginning(output.trim(), MAX_OUTPUT_BYTES);
     let output = (!output.is_empty()).then(|| output.to_owned());
     Event::Action {
         id,
@@ -189,13 +188,4 @@ pub(crate) fn result_of(done: Completion) -> Event {
         output,
         ms: Some(ms),
     }
-}
-
-/// As much of a program's output as an event carries.
-fn beginning(output: &str) -> &str {
-    let mut end = output.len().min(MAX_OUTPUT_BYTES);
-    while !output.is_char_boundary(end) {
-        end -= 1;
-    }
-    &output[..end]
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::event::{Event, GapReason};
+use crate::speech::SpeechOptions;
 use crate::vad::SegmenterConfig;
 use crate::whisper::stream::StreamSettings;
 use crate::whisper::{Model, Options, WhisperError};
@@ -19,6 +20,7 @@ mod control;
 mod ear;
 mod front;
 mod recogniser;
+mod voice;
 
 pub use control::{Act, Commands};
 pub use ear::Abort;
@@ -44,6 +46,8 @@ pub struct Settings {
     pub smaller: Option<Arc<Model>>,
     /// The commands; none for captions alone.
     pub commands: Option<Commands>,
+    /// What speaks.
+    pub speech: SpeechOptions,
 }
 
 /// The stages, set up and not yet connected.
@@ -51,6 +55,8 @@ pub struct Stages {
     pub(crate) front: Front,
     pub(crate) recogniser: Recogniser,
     pub(crate) control: Control,
+    /// What speaks; none when there is nothing to say.
+    pub(crate) speech: Option<SpeechOptions>,
     pub(crate) abort: Abort,
 }
 
@@ -83,6 +89,7 @@ impl Stages {
             front: Front::new(model.exec().cpu(), settings.segmenter),
             recogniser,
             control: Control::new(settings.commands.clone()),
+            speech: settings.commands.as_ref().map(|_| settings.speech.clone()),
             abort,
         })
     }

@@ -6,8 +6,8 @@ use super::nothing;
 use crate::cli::output::{Out, json};
 use crate::cli::setup::read_config;
 use crate::cli::{Failure, Globals};
-use crate::command::GrammarError;
 use crate::command::advice::{self, Remark, Weight};
+use crate::command::{CommandSpec, GrammarError};
 use crate::config::Config;
 use crate::error::Kind;
 
@@ -30,7 +30,8 @@ struct Mistake {
 pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
     let (config, mistakes) = read_config(globals, Config::inspect)?;
     let commands = &config.commands;
-    let remarks = advice::remarks(&commands.spec);
+    let mut remarks = advice::remarks(&commands.spec);
+    remarks.extend(mute(&config));
     let of_weight = |weight: Weight| {
         let some = remarks.iter().filter(move |remark| remark.weight == weight);
         some.map(remarked)
@@ -89,6 +90,21 @@ fn print_checked(checked: &Checked, config: &Config, out: &mut Out) -> Result<()
     } else {
         Ok(())
     }
+}
+
+/// What speaks, where something should be spoken and cannot.
+fn mute(config: &Config) -> Vec<Remark> {
+    let Some(lack) = config.speech.lacks() else {
+        return Vec::new();
+    };
+    let commands = config.commands.spec.commands.iter();
+    let speaking = commands.filter(|command| command.action.as_ref().is_some_and(|a| a.speaks()));
+    let remark = |command: &CommandSpec| Remark {
+        origin: command.origin.clone(),
+        weight: Weight::Warning,
+        text: format!("command `{}` cannot speak: {lack}", command.name),
+    };
+    speaking.map(remark).collect()
 }
 
 fn remarked(remark: &Remark) -> Mistake {

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use super::{nothing, quoted, with_program};
+use super::nothing;
 use crate::cli::output::{Out, json};
 use crate::cli::setup::read_config;
 use crate::cli::{Failure, Globals};
-use crate::command::{CommandSpec, Grammar};
+use crate::command::action::quoted;
+use crate::command::{Action, CommandSpec, Grammar};
 use crate::config::Config;
 
 #[derive(Serialize)]
@@ -54,6 +55,6 @@ fn listed<'a>(index: usize, spec: &'a CommandSpec, grammar: &'a Grammar) -> List
         line: spec.origin.line,
         sentences: spec.sentences.iter().map(|s| s.template.as_str()).collect(),
         slots: grammar.slots(index).into_iter().collect(),
-        action: (spec.action.as_deref()).map(|action| with_program(action, action.args.clone())),
+        action: spec.action.as_deref().map(Action::line),
     }
 }

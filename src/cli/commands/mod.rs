@@ -4,7 +4,6 @@
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::{Failure, Globals};
-use crate::command::Action;
 use crate::config::Config;
 
 mod calibrate;
@@ -58,11 +57,6 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     }
 }
 
-fn with_program(action: &Action, args: Vec<String>) -> Vec<String> {
-    let program = std::iter::once(action.program.clone());
-    program.chain(args).collect()
-}
-
 /// Why there are no commands.
 fn nothing(config: &Config) -> String {
     match &config.file {
@@ -71,14 +65,4 @@ fn nothing(config: &Config) -> String {
                  looked for"
             .to_owned(),
     }
-}
-
-/// A program and its arguments, those with unusual characters in quotes.
-fn quoted(line: &[String]) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=+,{}".contains(c);
-    let quote = |arg: &String| match !arg.is_empty() && arg.chars().all(is_plain) {
-        true => arg.clone(),
-        false => format!("{arg:?}"),
-    };
-    line.iter().map(quote).collect::<Vec<_>>().join(" ")
 }

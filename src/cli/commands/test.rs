@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{nothing, quoted, with_program};
+use super::nothing;
 use crate::cli::output::{Out, json};
 use crate::cli::setup::read_config;
 use crate::cli::{Failure, Globals};
+use crate::command::action::quoted;
 use crate::command::{Grammar, Match, Matcher};
 use crate::config::Config;
 
@@ -25,6 +26,9 @@ struct Tested<'a> {
     margin: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     action: Option<Vec<String>>,
+    /// Why the action would fail with these slots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     best: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,17 +60,25 @@ fn tested<'a>(text: &'a str, decision: Match, grammar: &Grammar) -> Tested<'a> {
             slots,
             score,
             margin,
-        } => Tested {
-            text,
-            command: Some(name),
-            action: (grammar.action(command))
-                .map(|action| with_program(action, action.filled_args(&slots))),
-            slots,
-            score: Some(hundredths(score)),
-            margin: margin.map(hundredths),
-            best: None,
-            reason: None,
-        },
+        } => {
+            let line = grammar.action(command).map(|a| a.filled_line(&slots));
+            let (action, problem) = match line {
+                Some(Ok(line)) => (Some(line), None),
+                Some(Err(error)) => (None, Some(error.to_string())),
+                None => (None, None),
+            };
+            Tested {
+                text,
+                command: Some(name),
+                action,
+                problem,
+                slots,
+                score: Some(hundredths(score)),
+                margin: margin.map(hundredths),
+                best: None,
+                reason: None,
+            }
+        }
         Match::Rejected {
             best,
             score,
@@ -75,6 +87,7 @@ fn tested<'a>(text: &'a str, decision: Match, grammar: &Grammar) -> Tested<'a> {
             text,
             command: None,
             action: None,
+            problem: None,
             slots: BTreeMap::new(),
             score: score.map(hundredths),
             margin: None,
@@ -105,6 +118,9 @@ fn in_words(tested: &Tested) -> String {
     }
     if let Some(action) = &tested.action {
         text.push_str(&format!("\n    => {}", quoted(action)));
+    }
+    if let Some(problem) = &tested.problem {
+        text.push_str(&format!("\n    => not done: {problem}"));
     }
     text
 }

@@ -1,14 +1,15 @@
 //! Running one program to its end, or to a deadline.
 //!
-//! Enters: a prepared `Command` that starts a process group of its own. Leaves: the beginning of
-//! its output. Blocks the calling thread; two short-lived threads drain the program's output, so
-//! that it never blocks on a full pipe. A process that the program leaves behind may keep them a
-//! little longer, it does not keep the caller.
+//! Enters: a `Command` and what it reads. Leaves: the beginning of its output. Blocks the calling
+//! thread; short-lived threads feed the program and drain its output, so that it never blocks on a
+//! full pipe. A process that the program leaves behind may keep them a little longer, it does not
+//! keep the caller.
 
-use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,8 @@ use thiserror::Error;
 
 /// Most of a program's output that is kept; the rest is read and dropped.
 pub(crate) const MAX_OUTPUT_BYTES: usize = 64 * 1024;
-/// Time between the request to end and the order.
-const GRACE: Duration = Duration::from_millis(200);
+/// Time between the request to end and the order, where nobody is in a hurry.
+pub(crate) const GRACE: Duration = Duration::from_millis(200);
 /// How often the program is looked at while it says nothing.
 const POLL: Duration = Duration::from_millis(10);
 /// How long output is awaited after the program's end.
@@ -44,9 +45,21 @@ pub(crate) enum RunError {
     /// It took too long and was ended.
     #[error("took too long")]
     TimedOut { output: String },
-    /// It was ended because hark stops.
-    #[error("ended because hark stops")]
+    /// It was ended because that was asked for.
+    #[error("ended before it was done")]
     Stopped { output: String },
+}
+
+/// How a program is run.
+pub(crate) struct Run<'a> {
+    /// What it finds on its standard input.
+    pub(crate) input: Vec<u8>,
+    /// When it has taken too long.
+    pub(crate) deadline: Instant,
+    /// Whether it should end now; asked every few milliseconds.
+    pub(crate) stop: &'a dyn Fn() -> bool,
+    /// Time it has from the request to end until it is made to.
+    pub(crate) grace: Duration,
 }
 
 impl RunError {
@@ -73,20 +86,26 @@ fn exit_message(status: ExitStatus, complaint: &str) -> String {
     }
 }
 
-/// Runs `command` until it ends, `deadline` passes or `stop` is set; in the last two cases its
-/// process group is ended.
-pub(crate) fn run(
-    command: &mut Command,
-    deadline: Instant,
-    stop: &AtomicBool,
-) -> Result<String, RunError> {
+/// Runs `command`, in a process group of its own, until it ends, its time is over or it is stopped;
+/// in the last two cases its whole group is ended.
+pub(crate) fn run(command: &mut Command, how: Run<'_>) -> Result<String, RunError> {
+    let input = match how.input.is_empty() {
+        true => Stdio::null(),
+        false => Stdio::piped(),
+    };
+    command
+        .process_group(0)
+        .stdin(input)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().map_err(RunError::Start)?;
     let (done, drained) = bounded(0);
+    feed(child.stdin.take(), how.input);
     let output = drain(child.stdout.take(), done.clone());
     let complaint = drain(child.stderr.take(), done);
-    let ended = await_end(&mut child, deadline, stop, &drained);
+    let ended = await_end(&mut child, how.deadline, how.stop, &drained);
     if ended.is_err() || matches!(ended, Ok(End::TimedOut | End::Stopped)) {
-        end_group(&mut child);
+        end_group(&mut child, how.grace);
     }
     // Both senders are gone once both pipes are closed.
     let _ = drained.recv_timeout(DRAIN);
@@ -103,6 +122,19 @@ pub(crate) fn run(
     }
 }
 
+/// Whether there is such a program: a path, or a name in `$PATH`.
+pub(crate) fn can_run(program: &str) -> bool {
+    let is_program = |path: &Path| {
+        let found = path.metadata();
+        found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    if program.contains('/') {
+        return is_program(Path::new(program));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| is_program(&folder.join(program)))
+}
+
 enum End {
     Status(ExitStatus),
     TimedOut,
@@ -112,7 +144,7 @@ enum End {
 fn await_end(
     child: &mut Child,
     deadline: Instant,
-    stop: &AtomicBool,
+    stop: &dyn Fn() -> bool,
     drained: &Receiver<()>,
 ) -> std::io::Result<End> {
     let mut poll = Duration::from_millis(1);
@@ -121,7 +153,7 @@ fn await_end(
         if let Some(status) = child.try_wait()? {
             return Ok(End::Status(status));
         }
-        if stop.load(Ordering::Relaxed) {
+        if stop() {
             return Ok(End::Stopped);
         }
         let now = Instant::now();
@@ -142,7 +174,7 @@ fn await_end(
 }
 
 /// Asks the group of `child` to end, then makes it.
-fn end_group(child: &mut Child) {
+fn end_group(child: &mut Child, grace: Duration) {
     // The child is its group's leader; until it is waited for, its number cannot be taken.
     let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
         return;
@@ -150,7 +182,7 @@ fn end_group(child: &mut Child) {
     // Errors mean that the group is gone already, which is what is wanted.
     let _ = kill_process_group(group, Signal::TERM);
     let started = Instant::now();
-    while started.elapsed() < GRACE && is_running(child) {
+    while started.elapsed() < grace && is_running(child) {
         std::thread::sleep(Duration::from_millis(5));
     }
     let _ = kill_process_group(group, Signal::KILL);
@@ -184,6 +216,19 @@ impl Kept {
     }
 }
 
+/// Writes `input` on a thread of its own: the program may read it late, or never.
+fn feed(pipe: Option<impl Write + Send + 'static>, input: Vec<u8>) {
+    let Some(mut pipe) = pipe else { return };
+    // A program that ends without having read everything is no error.
+    let write = move || drop(pipe.write_all(&input));
+    if let Err(error) = std::thread::Builder::new()
+        .name("program-input".to_owned())
+        .spawn(write)
+    {
+        log::warn!("a program gets no input: {error}");
+    }
+}
+
 /// Reads `pipe` to its end on a thread of its own, which drops `_done` then.
 fn drain(pipe: Option<impl Read + Send + 'static>, _done: Sender<()>) -> Kept {
     let kept = Kept::default();
@@ -197,10 +242,10 @@ fn drain(pipe: Option<impl Read + Send + 'static>, _done: Sender<()>) -> Kept {
         }
     };
     if let Err(error) = std::thread::Builder::new()
-        .name("action-output".to_owned())
+        .name("program-output".to_owned())
         .spawn(read)
     {
-        log::warn!("the output of an action is lost: {error}");
+        log::warn!("the output of a program is lost: {error}");
     }
     kept
 }
