@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod mic;
+pub mod peers;
 pub mod program;
 pub mod random;
 pub mod tiny;

@@ -111,6 +111,7 @@ fn substitute(text: &str, value: &mut dyn FnMut(&str) -> String) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

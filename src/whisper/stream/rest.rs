@@ -165,9 +165,8 @@ impl Stream {
     /// tokens that are improbable.
     fn is_misled(&self, text: &Hypothesis, n_forced: usize) -> bool {
         let eot = self.text.eot;
-        let spoken = |tokens: &[u32]| -> Vec<u32> {
-            tokens.iter().copied().filter(|t| *t < eot).collect()
-        };
+        let spoken =
+            |tokens: &[u32]| -> Vec<u32> { tokens.iter().copied().filter(|t| *t < eot).collect() };
         let forced = spoken(&text.tokens[..n_forced.min(text.tokens.len())]);
         let all = spoken(&text.tokens);
         let n_rest = all.len() - forced.len();
@@ -175,7 +174,10 @@ impl Stream {
             return false;
         }
         let rest = text.tokens.iter().zip(&text.logprobs).skip(n_forced);
-        let sum: f32 = rest.filter(|(token, _)| **token < eot).map(|(_, p)| p).sum();
+        let sum: f32 = rest
+            .filter(|(token, _)| **token < eot)
+            .map(|(_, p)| p)
+            .sum();
         let is_improbable = sum / (n_rest as f32) < self.reader.options.thresholds.logprob;
         let mut ends = forced.len() + 1..=all.len();
         is_improbable || ends.any(|end| checks::repeats(&all[..end], &self.settings))

@@ -62,7 +62,8 @@ impl Stepper {
         let mut random = Random::new(0);
         let mut pick = |logits: &mut [f32]| choose(start.model, logits, 0.0, &mut random);
         let n_draft = draft::prepare(start, 0.0, &mut self.feed);
-        self.attend.begin(start.model.alignment_heads.len(), n_frames);
+        self.attend
+            .begin(start.model.alignment_heads.len(), n_frames);
         let mut watch = self.attend.watch(start.model, self.feed.len());
         let feed = (&self.feed[..], n_draft);
         let watched = (&mut pick as &mut draft::Pick<'_>, Some(&mut watch));

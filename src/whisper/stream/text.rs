@@ -63,12 +63,17 @@ impl Text {
     /// end before `before_s`.
     pub(super) fn n_old(&self, before_s: f64, n_recent: usize) -> usize {
         let last = self.placed.iter().rev().find(|word| word.t1 < before_s);
-        let n_spoken = last.map_or(0, |word| word.end_token).saturating_sub(n_recent);
+        let n_spoken = last
+            .map_or(0, |word| word.end_token)
+            .saturating_sub(n_recent);
         let spoken = |(_, token): &(usize, &u32)| **token < self.eot;
         let committed = self.tokens[..self.n_committed].iter().enumerate();
         match n_spoken {
             0 => 0,
-            n => committed.filter(spoken).nth(n - 1).map_or(0, |(at, _)| at + 1),
+            n => committed
+                .filter(spoken)
+                .nth(n - 1)
+                .map_or(0, |(at, _)| at + 1),
         }
     }
 
