@@ -107,6 +107,61 @@ pub enum DeviceState {
     Recovered,
 }
 
+/// What became of a command that waits for a yes or a no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfirmState {
+    /// It was understood, and waits.
+    Asked,
+    /// Yes: it is carried out.
+    Yes,
+    /// No: it is dropped.
+    No,
+    /// Nobody said either in time, or something else was wanted: it is dropped.
+    Expired,
+}
+
+/// What an undo came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UndoState {
+    /// The action is taken back.
+    Done,
+    /// No action was carried out lately that can be taken back.
+    Nothing,
+    /// The command was carried out early, its sentence turned out to be another one, and it has
+    /// no inverse.
+    NoInverse,
+}
+
+/// What happened to a timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimerState {
+    /// It was set.
+    Set,
+    /// Its time is over.
+    Ringing,
+    /// It was cancelled, or stopped while it rang.
+    Cancelled,
+    /// Somebody asked how long is left.
+    Left,
+    /// It stands still.
+    Paused,
+    /// It goes on.
+    Resumed,
+}
+
+/// What can be muted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Muted {
+    /// Whether what is said is listened to.
+    Microphone,
+    /// What is being spoken and rung.
+    Speech,
+}
+
 /// A sentence that the commands allow, as heard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
@@ -195,6 +250,19 @@ pub enum Event {
         #[serde(skip)]
         wake: Option<WakeHeard>,
     },
+    /// An utterance begins with a wake phrase.
+    Wake {
+        /// Utterance.
+        id: u64,
+        /// When it was understood, in audio time.
+        t: Seconds,
+        /// The phrase, as configured.
+        phrase: String,
+        /// How much less likely than the free transcription it is, in nats for each token; 0 when
+        /// it stands there word for word.
+        #[serde(serialize_with = "two_decimals")]
+        score: f32,
+    },
     /// A command was understood.
     Command {
         /// Utterance.
@@ -230,7 +298,9 @@ pub enum Event {
             serialize_with = "two_decimals_if_any"
         )]
         score: Option<f32>,
-        /// Why: `no_match`, `below_threshold`, `ambiguous`, or `interrupted` (it broke off).
+        /// Why: `no_match`, `below_threshold`, `ambiguous`, `interrupted` (it broke off),
+        /// `not_addressed` (no wake phrase, or nobody held the button), `never_mind`,
+        /// `nothing_to_repeat`, `no_timer`, `which_timer` or `too_many_timers`.
         reason: &'static str,
     },
     /// An action was carried out, or not.
@@ -250,6 +320,70 @@ pub enum Event {
         /// How long it took; live only.
         #[serde(skip_serializing_if = "Option::is_none")]
         ms: Option<u64>,
+    },
+    /// A command that must be confirmed, and what became of it.
+    Confirm {
+        /// Utterance of the command.
+        id: u64,
+        /// When, in audio time.
+        t: Seconds,
+        /// Name of the command.
+        name: String,
+        /// Values of its slots.
+        slots: BTreeMap<String, String>,
+        /// What became of it.
+        state: ConfirmState,
+    },
+    /// An action is taken back, or cannot be.
+    Undo {
+        /// Utterance that asked for it.
+        id: u64,
+        /// When, in audio time.
+        t: Seconds,
+        /// Name of the command whose action it is.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// Values of its slots.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        slots: BTreeMap<String, String>,
+        /// What it came to.
+        state: UndoState,
+    },
+    /// Something happened to a timer.
+    Timer {
+        /// Utterance that asked for it; none when it rings.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// When, in audio time.
+        t: Seconds,
+        /// Number of the timer.
+        number: u64,
+        /// Its name, if it has one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// What happened.
+        state: TimerState,
+        /// Whole seconds left, a begun one counted.
+        left_s: u64,
+    },
+    /// What hark says.
+    Reply {
+        /// Utterance that it answers; none when nobody asked.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// The text, or its next piece.
+        text: String,
+        /// Whether that is all.
+        done: bool,
+    },
+    /// Listening or speaking was muted, or is no longer.
+    Mute {
+        /// When, in audio time.
+        t: Seconds,
+        /// What is muted.
+        what: Muted,
+        /// Whether it is from now on; speech is muted for what is being said only.
+        on: bool,
     },
     /// Audio that was lost.
     Gap {

@@ -14,7 +14,7 @@
 //!   code for the CPU at run time and is checked against a scalar reference.
 //!
 //! Modules import downward only: `error event process` · `quant kernels dsp` · `format nn text` ·
-//! `vad whisper` · `audio command speech` · `config pipeline` · `daemon cli`; `models` stands beside
+//! `vad whisper` · `audio command speech` · `config dialogue pipeline` · `daemon cli`; `models` stands beside
 //! `format`. `tests/tidy.rs` holds that.
 
 pub mod error;
@@ -39,6 +39,7 @@ pub mod command;
 pub mod speech;
 
 pub mod config;
+pub mod dialogue;
 pub mod pipeline;
 
 pub mod cli;

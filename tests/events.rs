@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use hark::event::{ActionStatus, DeviceState, Event, GapReason, Relief, Seconds, Word};
+use hark::event::{
+    ActionStatus, ConfirmState, DeviceState, Event, GapReason, Muted, Relief, Seconds, TimerState,
+    UndoState, Word,
+};
 
 /// One event of each type, with and without the fields that may be absent.
 fn events() -> Vec<Event> {
@@ -35,7 +38,7 @@ fn events() -> Vec<Event> {
         volatile: " kitchen li".to_owned(),
         lag_ms,
     };
-    vec![
+    let mut events = vec![
         Event::SpeechStart {
             t: Seconds(1.216_49),
             id: 3,
@@ -119,6 +122,73 @@ fn events() -> Vec<Event> {
         degraded(Relief::Rare, None),
         degraded(Relief::FinalsOnly, None),
         degraded(Relief::SmallerModel, None),
+    ];
+    events.extend(conversation());
+    events
+}
+
+/// What a conversation is made of.
+fn conversation() -> Vec<Event> {
+    let slots = || [("door".to_owned(), "garage".to_owned())].into();
+    let confirm = |state| Event::Confirm {
+        id: 6,
+        t: Seconds(21.5),
+        name: "open".to_owned(),
+        slots: slots(),
+        state,
+    };
+    let undo = |name: Option<&str>, state| Event::Undo {
+        id: 7,
+        t: Seconds(25.0),
+        name: name.map(str::to_owned),
+        slots: name.map(|_| slots()).unwrap_or_default(),
+        state,
+    };
+    let timer = |id, name: Option<&str>, state, left_s| Event::Timer {
+        id,
+        t: Seconds(30.25),
+        number: 2,
+        name: name.map(str::to_owned),
+        state,
+        left_s,
+    };
+    let mute = |what, on| Event::Mute {
+        t: Seconds(40.0),
+        what,
+        on,
+    };
+    vec![
+        Event::Wake {
+            id: 6,
+            t: Seconds(20.0),
+            phrase: "hey hark".to_owned(),
+            score: -0.126,
+        },
+        confirm(ConfirmState::Asked),
+        confirm(ConfirmState::Yes),
+        confirm(ConfirmState::No),
+        confirm(ConfirmState::Expired),
+        undo(Some("open"), UndoState::Done),
+        undo(None, UndoState::Nothing),
+        undo(Some("open"), UndoState::NoInverse),
+        timer(Some(8), Some("pizza"), TimerState::Set, 600),
+        timer(None, None, TimerState::Ringing, 0),
+        timer(Some(8), None, TimerState::Cancelled, 599),
+        timer(Some(8), None, TimerState::Left, 599),
+        timer(Some(8), None, TimerState::Paused, 599),
+        timer(Some(8), None, TimerState::Resumed, 599),
+        Event::Reply {
+            id: Some(9),
+            text: "It is".to_owned(),
+            done: false,
+        },
+        Event::Reply {
+            id: None,
+            text: "The timer is over.".to_owned(),
+            done: true,
+        },
+        mute(Muted::Microphone, true),
+        mute(Muted::Speech, true),
     ]
 }
 

@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["format", "models", "nn", "text"],
     &["vad", "whisper", "llama"],
     &["audio", "command", "respond", "speech"],
-    &["pipeline", "config"],
+    &["dialogue", "pipeline", "config"],
     &["daemon", "cli"],
 ];
 const NO_SIBLINGS: [usize; 2] = [3, 4];

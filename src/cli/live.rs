@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use crossbeam_channel::Receiver;
+
 use super::Failure;
 use super::interruptible::Interruptible;
 use crate::audio::AudioSource;
-use crate::daemon::{self, Flow, Pace, Stop};
+use crate::daemon::{self, Flow, Input, Pace, Request, Stop};
 use crate::event::{Event, GapReason};
 use crate::pipeline::{Abort, Act, Pipeline, Settings, Stages};
 use crate::whisper::Model;
@@ -13,8 +15,8 @@ use crate::whisper::Model;
 /// How a source is fed to the pipeline.
 #[derive(Clone, Debug)]
 pub(crate) enum Feed {
-    /// By the daemon's threads, at this pace.
-    Threads(Pace),
+    /// By the daemon's threads, at this pace, with what somebody may want meanwhile.
+    Threads(Pace, Receiver<Request>),
     /// Straight, as fast as it goes; commands are carried out or not.
     Direct(Act),
 }
@@ -37,10 +39,15 @@ impl Work<'_> {
     /// Feeds the source until its end or the stop; events go to `sink`.
     pub(crate) fn run(self, sink: &mut dyn FnMut(Event) -> Flow) -> Result<(), Failure> {
         match self.feed.clone() {
-            Feed::Threads(pace) => {
+            Feed::Threads(pace, requests) => {
                 let stages = Stages::new(self.settings, self.model, Abort::default())?;
                 log::info!("listening");
-                Ok(daemon::run(self.source, pace, stages, self.stop, sink)?)
+                let input = Input {
+                    source: self.source,
+                    pace,
+                    requests,
+                };
+                Ok(daemon::run(input, stages, self.stop, sink)?)
             }
             Feed::Direct(act) => self.direct(act, sink),
         }

@@ -8,7 +8,7 @@ use super::live::{Feed, Work};
 use super::output::Out;
 use super::output::captions::{Captions, Format};
 use super::setup::{self, Setup};
-use super::signals::OnSignal;
+use super::signals::{self, OnSignal};
 use super::{Failure, Globals};
 use crate::config::{self, Config};
 use crate::daemon::Flow;
@@ -21,7 +21,8 @@ Examples:
   hark run --source recording.wav
 
 Captions, commands and what became of them go to standard output: text, or events with --json.
-Ctrl-C and SIGTERM end within a second with what was heard so far.";
+SIGUSR1 switches push-to-talk on and off (listen.mode = \"push\"). Ctrl-C and SIGTERM end within a second
+with what was heard so far.";
 
 /// The daemon: microphone to captions and commands
 #[derive(Debug, ClapArgs)]
@@ -63,7 +64,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
             Flow::Stop
         }
     };
-    let feed = Feed::Threads(pace);
+    let feed = Feed::Threads(pace, signals::push_to_talk()?);
     let work = Work {
         source,
         feed,

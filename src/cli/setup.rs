@@ -183,7 +183,7 @@ impl Setup {
         if config.spec.commands.is_empty() {
             return None;
         }
-        Some(Commands::new(config))
+        Some(Commands::new(config, &self.config.dialogue))
     }
 
     /// The source that was named, or the configured device.

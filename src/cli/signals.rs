@@ -1,14 +1,16 @@
-//! Ctrl-C and SIGTERM as a request to stop; a second one ends the program at once.
+//! Ctrl-C and SIGTERM as a request to stop; a second one ends the program at once. SIGUSR1 as
+//! push-to-talk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use crossbeam_channel::{Receiver, bounded};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::Failure;
-use crate::daemon::Stop;
+use crate::daemon::{Request, Stop};
 use crate::error::Kind;
 
 /// Exit code of work that a signal has cut short.
@@ -72,4 +74,24 @@ impl OnSignal {
         self.has_work.store(true, Ordering::Release);
         &self.stop
     }
+}
+
+/// From now on each SIGUSR1 switches push-to-talk on or off.
+pub(crate) fn push_to_talk() -> Result<Receiver<Request>, Failure> {
+    let fail = |what: &str, error: std::io::Error| {
+        Failure::new(Kind::Bug, format!("cannot {what} for SIGUSR1: {error}"))
+    };
+    let mut signals = Signals::new([SIGUSR1]).map_err(|error| fail("watch", error))?;
+    let (sender, receiver) = bounded(8);
+    let watch = move || {
+        for _ in signals.forever() {
+            // Whoever presses a button more often than that is not waiting for an answer.
+            let _ = sender.try_send(Request::Push(None));
+        }
+    };
+    std::thread::Builder::new()
+        .name("push-to-talk".to_owned())
+        .spawn(watch)
+        .map_err(|error| fail("start the thread", error))?;
+    Ok(receiver)
 }

@@ -76,6 +76,7 @@ fn compiled(spec: &CommandSpec, name_id: usize, start: NodeId) -> CompiledComman
         rules: ContextRules::new(spec),
         required_keywords: keywords.map(|word| words::normalise(word)).collect(),
         action: spec.action.clone(),
+        is_built_in: spec.traits.built_in.is_some(),
     }
 }
 

@@ -15,6 +15,7 @@ use super::compile;
 use super::context::ContextRules;
 use super::mistake::{GrammarCause, GrammarError, nearest};
 use super::spec::{CommandSpec, Context, GrammarSpec, NumberRange};
+use super::traits::Undo;
 
 pub(crate) type WordId = u32;
 pub(crate) type NodeId = u32;
@@ -154,6 +155,8 @@ pub(crate) struct CompiledCommand {
     /// One of them must be said; normalised.
     pub(super) required_keywords: Vec<Vec<String>>,
     pub(crate) action: Option<Arc<Action>>,
+    /// Whether it gives way to all others.
+    pub(crate) is_built_in: bool,
 }
 
 /// All commands, compiled.
@@ -259,9 +262,13 @@ impl Grammar {
         let name_id = self.commands[index].name_id;
         let blocks = (0..self.commands.len()).filter(|i| self.commands[*i].name_id == name_id);
         let slots: BTreeSet<&str> = blocks.flat_map(|i| self.slots(i)).collect();
-        let mentioned = spec.action.as_ref()?.mentioned_slots();
-        let slot = mentioned
-            .into_iter()
+        let undo = match &spec.traits.undo {
+            Some(Undo::Action(undo)) => Some(undo),
+            _ => None,
+        };
+        let actions = spec.action.iter().chain(undo);
+        let slot = actions
+            .flat_map(|action| action.mentioned_slots())
             .find(|slot| !slots.contains(slot.as_str()))?;
         let nearest = nearest(&slot, slots.iter().copied());
         Some(GrammarCause::UnknownSlot {

@@ -53,6 +53,7 @@ impl Matcher {
             }
         }
         all.sort_by(|a, b| b.logprob.total_cmp(&a.logprob));
+        self.let_own_go_first(&mut all);
         let best = all.first()?;
         let behind = (best.logprob - readings.free_logprob).min(0.0);
         let score = behind / best.n_tokens.max(1) as f32;
@@ -97,6 +98,21 @@ impl Matcher {
 
 /// The index of a command, and its slots.
 type Meant = (usize, BTreeMap<String, String>);
+impl Matcher {
+    /// Takes out the built-in commands that are not clearly likelier than all others.
+    fn let_own_go_first(&self, all: &mut Vec<Heard>) {
+        let is_built_in = |heard: &Heard| {
+            let meaning = heard.meaning.as_ref();
+            meaning.is_some_and(|(command, _)| self.is_built_in(*command))
+        };
+        let own = all.iter().find(|heard| !is_built_in(heard));
+        let Some(best) = own.map(|heard| heard.logprob) else {
+            return;
+        };
+        let margin = self.options().heard_margin;
+        all.retain(|heard| !is_built_in(heard) || heard.logprob > best + margin);
+    }
+}
 
 /// The logarithm of the sum of two numbers given by theirs.
 fn log_add(a: f32, b: f32) -> f32 {

@@ -142,7 +142,7 @@ impl Matcher {
         }
         let exact = self.meanings(&spoken, Tolerance::Exact);
         if let Some(decision) = self.decide_exact(&exact) {
-            return decision;
+            return self.own_first(decision, &spoken);
         }
         let heard = readings.and_then(|readings| self.match_heard(readings, &spoken.words));
         match heard {
@@ -163,6 +163,22 @@ impl Matcher {
         spoken.words.len() <= MAX_WORDS && !self.meanings(&spoken, Tolerance::Exact).is_empty()
     }
 
+    /// What `spoken` means as it stands, or that it means nothing.
+    pub(super) fn word_for_word(&self, spoken: &Spoken) -> Match {
+        let exact = match spoken.words.len() {
+            1..=MAX_WORDS => self.decide_exact(&self.meanings(spoken, Tolerance::Exact)),
+            _ => None,
+        };
+        match exact {
+            Some(exact) => self.own_first(exact, spoken),
+            None => Match::Rejected {
+                best: None,
+                score: None,
+                reason: Reason::NoMatch,
+            },
+        }
+    }
+
     /// What `spoken`, a sentence of the grammar in which small words may be missing, means.
     pub(super) fn sentence(&self, spoken: &Spoken) -> Match {
         let exact = self.decide_exact(&self.meanings(spoken, Tolerance::Exact));
@@ -173,7 +189,7 @@ impl Matcher {
     }
 
     /// All meanings within reach, best first.
-    fn meanings(&self, spoken: &Spoken, tolerance: Tolerance) -> Vec<Meaning> {
+    pub(super) fn meanings(&self, spoken: &Spoken, tolerance: Tolerance) -> Vec<Meaning> {
         let words = &spoken.words;
         let lattice = Lattice::new(words, &self.grammar, &self.speller, tolerance);
         let limit = match tolerance {
@@ -194,6 +210,13 @@ impl Matcher {
             }
         }
         all.sort_by(Meaning::order);
+        self.give_way(
+            &mut all,
+            match tolerance {
+                Tolerance::Exact => 0.0,
+                Tolerance::Near => self.options.margin,
+            },
+        );
         all
     }
 
@@ -213,7 +236,7 @@ impl Matcher {
         Some(self.accepted(best, 0.0, next.map(|_| 0.0)))
     }
 
-    fn decide_near(&self, meanings: &[Meaning], n_words: usize) -> Match {
+    pub(super) fn decide_near(&self, meanings: &[Meaning], n_words: usize) -> Match {
         let Some(best) = meanings.first() else {
             return Match::Rejected {
                 best: None,

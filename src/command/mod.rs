@@ -22,12 +22,16 @@ pub mod lint;
 pub mod matcher;
 pub mod mistake;
 mod numbers;
+mod precedence;
 pub mod sample;
 mod search;
+mod settled;
+mod several;
 pub mod spec;
 mod spelling;
 pub(crate) mod spoken;
 pub mod template;
+pub mod traits;
 pub mod words;
 
 pub use action::{Action, Completion, Job, Means, Runner, RunnerOptions, Voice};
@@ -38,6 +42,7 @@ pub use spec::{
     CommandSpec, Context, Fractions, GrammarSpec, ListSpec, ListValue, NumberRange, Origin,
     Requirement, Scope, Sentence,
 };
+pub use traits::{BuiltIn, Care, Traits, Undo};
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::action::Action;
+use super::traits::Traits;
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +158,8 @@ pub struct CommandSpec {
     pub required_keywords: Vec<String>,
     /// What it does; nothing beyond its event when absent.
     pub action: Option<Arc<Action>>,
+    /// When and how that is done.
+    pub traits: Traits,
     /// Its place.
     pub origin: Origin,
 }

@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry as MapEntry;
 use std::sync::Arc;
 
 use super::actions::action;
+use super::dialogue::traits;
 use super::document::{Entry, Section};
 use super::include::Includes;
 use super::lists::{exclusions, list, requirements, sentence};
@@ -158,6 +159,7 @@ fn command(mut section: Section) -> Result<(CommandSpec, Said), ConfigError> {
     if let Some(entry) = section.take("action") {
         to.action = Some(Arc::new(action(entry.section()?)?));
     }
+    to.traits = traits(&mut section)?;
     section.finish()?;
     Ok((to, said))
 }

@@ -122,6 +122,11 @@ impl<'d> Entry<'d> {
         self.value.is_array()
     }
 
+    /// Whether it is a table without keys.
+    pub(super) fn is_empty_table(&self) -> bool {
+        self.value.as_table().is_some_and(|table| table.is_empty())
+    }
+
     /// Whether it is an array without elements.
     pub(super) fn is_empty(&self) -> bool {
         self.value.as_array().is_some_and(|array| array.is_empty())

@@ -88,7 +88,7 @@ impl<'g> Includes<'g> {
         entries.try_for_each(|entry| self.read(&entry, folder))
     }
 
-    /// Gives included commands their actions.
+    /// Gives included commands their actions, and what is to be heeded about them.
     pub(super) fn finish(self) -> Result<(), ConfigError> {
         for command in self.actions {
             let blocks = self.spec.commands.iter_mut();
@@ -96,6 +96,7 @@ impl<'g> Includes<'g> {
             let mut n_blocks = 0;
             for block in blocks {
                 block.action = command.action.clone();
+                block.traits = command.traits.clone();
                 n_blocks += 1;
             }
             if n_blocks == 0 {

@@ -20,6 +20,7 @@ use crate::whisper::stream::StreamSettings;
 
 mod actions;
 mod commands;
+mod dialogue;
 mod document;
 mod home_assistant;
 mod include;
@@ -52,6 +53,8 @@ pub struct Config {
     pub speech: SpeechOptions,
     /// What can be said and is done.
     pub commands: CommandsConfig,
+    /// How a conversation about it goes.
+    pub dialogue: crate::dialogue::Settings,
 }
 
 /// `[log]`
@@ -399,9 +402,12 @@ impl Config {
         let mut root = document.parse()?;
         sections::read(&mut root, &mut config)?;
         speech::read(&mut root, &mut config.speech)?;
+        let mut mistakes = Vec::new();
+        dialogue::read(&mut root, &mut config.dialogue, &mut mistakes)?;
         commands::read(&mut root, &mut config.commands)?;
         root.finish()?;
-        let mut mistakes = Vec::new();
+        dialogue::check_inverses(&config.commands.spec)?;
+        dialogue::add_built_in(&mut config.commands.spec, &config.dialogue.timers);
         config.commands.grammar = Arc::new(Grammar::compile(&config.commands.spec, &mut mistakes));
         Ok((config, mistakes))
     }

@@ -25,10 +25,12 @@ fn settings(config: &Config) -> String {
         stream,
         speech,
         commands,
+        dialogue,
     } = config;
     let (matching, running) = (commands.matching, commands.running);
     format!(
-        "{:#?}",
+        "{:#?}
+{dialogue:#?}",
         (
             log, audio, vad, model, whisper, stream, speech, matching, running
         )
@@ -70,7 +72,8 @@ fn the_shipped_file_has_every_key_that_is_asked_for() {
         assert!(heads.iter().any(|head| shipped.contains(head)), "{name}");
     }
     for name in [
-        "log", "audio", "vad", "model", "whisper", "stream", "speech", "commands",
+        "log", "audio", "vad", "model", "whisper", "stream", "speech", "listen", "dialogue",
+        "timers", "commands",
     ] {
         let section = shipped.split(&format!("\n[{name}]\n")).nth(1).unwrap();
         let section = section.split("\n[").next().unwrap();

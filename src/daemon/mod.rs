@@ -24,24 +24,24 @@
 //! A stop (Ctrl-C, SIGTERM) ends within [`STOP_DEADLINE`]: the open utterance is closed, its final
 //! delivered, and what is not done by then is left.
 
+mod caller;
+mod clock;
 mod pressure;
+mod timers_file;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, at, bounded, never, select};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
 
 use crate::audio::{AudioError, AudioSource};
-use crate::command::{Completion, Runner, RunnerOptions, Voice};
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::event::{Event, GapReason, Relief, Seconds};
-use crate::pipeline::{
-    Abort, Control, Decision, Ending, Front, Recogniser, Speech, Stages, result_of,
-};
-use crate::speech::{Speaker, SpeechOptions};
+use crate::pipeline::{Abort, Ending, Front, Recogniser, Speech, Stages};
 
+use caller::{Caller, Hands, Links, runner, speaker};
 use pressure::Pressure;
 
 /// Windows of speech (32 ms each) between front and recogniser: a minute.
@@ -65,6 +65,23 @@ pub enum Pace {
     Source,
     /// As if it were spoken now.
     RealTime,
+}
+
+/// What somebody may want while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Push-to-talk on, or off, or over when it is not said which.
+    Push(Option<bool>),
+}
+
+/// Where the sound comes from, how fast, and who may want something meanwhile.
+pub struct Input {
+    /// The source.
+    pub source: Box<dyn AudioSource>,
+    /// How fast it is read.
+    pub pace: Pace,
+    /// Requests; [`never`](crossbeam_channel::never) where there are none.
+    pub requests: Receiver<Request>,
 }
 
 /// A request to stop, made on one thread and seen on all. Clones are the same request.
@@ -159,12 +176,16 @@ struct Shared {
 /// Runs the stages on a source until it ends or `stop` is requested. Every event goes to `sink` on
 /// the caller's thread, with the time it is reported.
 pub fn run(
-    source: Box<dyn AudioSource>,
-    pace: Pace,
+    input: Input,
     stages: Stages,
     stop: &Stop,
     sink: &mut dyn FnMut(Event) -> Flow,
 ) -> Result<(), AudioError> {
+    let Input {
+        source,
+        pace,
+        requests,
+    } = input;
     let Stages {
         front,
         recogniser,
@@ -201,16 +222,18 @@ pub fn run(
         })
     };
     let running = control.running();
-    let speaker = speech.and_then(|options| speaker(&options));
-    let caller = Caller {
-        control,
-        shared,
-        runner: runner(running, speaker, result_in),
+    let links = Links {
         events: event_out,
         results: result_out,
-        n_jobs_open: 0,
-        hurry: Some(hurry_in),
+        requests,
+        hurry: hurry_in,
     };
+    let speaker = speech.and_then(|options| speaker(&options));
+    let hands = Hands {
+        runner: runner(running, speaker.clone(), result_in),
+        speaker,
+    };
+    let caller = Caller::new(control, shared, hands, links);
     let end = caller.run(sink);
     if end == End::Complete && !stop.is_requested() {
         // The recogniser ends after the source alone: how that ended is about to be known.
@@ -432,154 +455,6 @@ fn take(
             shared.abort.partial.store(false, Ordering::Release);
         }
         _ => {}
-    }
-}
-
-/// What speaks; none when the system gives it no thread.
-fn speaker(options: &SpeechOptions) -> Option<Arc<Speaker>> {
-    let speaker = Speaker::new(options);
-    let speaker = speaker.inspect_err(|error| log::error!("nothing can be spoken: {error}"));
-    speaker.ok().map(Arc::new)
-}
-
-/// What carries jobs out; none when the system gives it no threads.
-fn runner(
-    running: RunnerOptions,
-    speaker: Option<Arc<Speaker>>,
-    results: Sender<Event>,
-) -> Option<Runner> {
-    let voice = speaker.map(|speaker| speaker as Arc<dyn Voice>);
-    let report = move |done: Completion| {
-        if let Err(error) = results.try_send(result_of(done)) {
-            log::warn!(
-                "nobody took the result of an action: {:?}",
-                error.into_inner()
-            );
-        }
-    };
-    let runner = Runner::new(running, voice, Arc::new(report));
-    runner
-        .inspect_err(|error| log::error!("actions cannot be carried out: {error}"))
-        .ok()
-}
-
-/// The caller's side: decides, hands out jobs, reports, and keeps the deadlines of a stop.
-struct Caller {
-    control: Control,
-    shared: Arc<Shared>,
-    runner: Option<Runner>,
-    events: Receiver<Event>,
-    results: Receiver<Event>,
-    n_jobs_open: usize,
-    hurry: Option<Sender<()>>,
-}
-
-/// What the caller met next.
-enum Next {
-    /// Something to report.
-    Event(Event),
-    /// The recogniser has said its last.
-    NoMoreEvents,
-    /// The stop was requested.
-    Stop,
-    /// A deadline of the stop.
-    Deadline,
-}
-
-impl Caller {
-    fn run(mut self, sink: &mut dyn FnMut(Event) -> Flow) -> End {
-        let end = self.follow(sink);
-        // What still runs is ended; its results are the last to report.
-        self.runner = None;
-        while let Ok(event) = self.results.try_recv() {
-            if sink(event) == Flow::Stop {
-                break;
-            }
-        }
-        end
-    }
-
-    fn follow(&mut self, sink: &mut dyn FnMut(Event) -> Flow) -> End {
-        let mut stop = self.shared.stop.receiver.clone();
-        let mut stopped_at = None;
-        let mut deadline = never();
-        let mut events_ended = false;
-        while !(events_ended && self.n_jobs_open == 0) {
-            let next = select! {
-                recv(self.events) -> event => event.map_or(Next::NoMoreEvents, Next::Event),
-                recv(self.results) -> event => event.map_or(Next::Deadline, Next::Event),
-                recv(stop) -> _ => Next::Stop,
-                recv(deadline) -> _ => Next::Deadline,
-            };
-            match next {
-                Next::Event(event) => {
-                    if self.report(event, sink) == Flow::Stop {
-                        return End::Unheard;
-                    }
-                }
-                Next::NoMoreEvents => {
-                    self.events = never();
-                    events_ended = true;
-                }
-                Next::Stop => {
-                    let now = Instant::now();
-                    (stop, stopped_at) = (never(), Some(now));
-                    self.shared.abort.partial.store(true, Ordering::Release);
-                    // While the final is worked on, so that a stubborn program costs no time.
-                    if let Some(runner) = &self.runner {
-                        runner.end();
-                    }
-                    deadline = at(now + SOURCE_DEADLINE);
-                }
-                Next::Deadline => match stopped_at.and_then(|at| self.overdue(at)) {
-                    Some(next) => deadline = at(next),
-                    None => return End::Overdue,
-                },
-            }
-        }
-        End::Complete
-    }
-
-    /// A deadline of the stop has passed; the next one, if there is one.
-    fn overdue(&mut self, stopped_at: Instant) -> Option<Instant> {
-        let passed = stopped_at.elapsed();
-        if passed >= STOP_DEADLINE {
-            return None;
-        }
-        if passed >= FINAL_DEADLINE {
-            self.shared.abort.whole.store(true, Ordering::Release);
-            self.shared.abort.pause.store(true, Ordering::Release);
-            return Some(stopped_at + STOP_DEADLINE);
-        }
-        self.hurry = None;
-        Some(stopped_at + FINAL_DEADLINE)
-    }
-
-    fn report(&mut self, mut event: Event, sink: &mut dyn FnMut(Event) -> Flow) -> Flow {
-        if matches!(event, Event::Action { .. }) {
-            self.n_jobs_open = self.n_jobs_open.saturating_sub(1);
-        }
-        self.add_lag(&mut event);
-        let decision = self.control.decide(&event);
-        let flow = sink(event);
-        let Some(Decision { event, job }) = decision else {
-            return flow;
-        };
-        let flow = sink(event);
-        if let (Some(job), Some(runner)) = (job, &self.runner) {
-            self.n_jobs_open += 1;
-            runner.submit(job);
-        }
-        flow
-    }
-
-    fn add_lag(&self, event: &mut Event) {
-        if let Event::Partial { t, lag_ms, .. } | Event::Degraded { t, lag_ms, .. } = event
-            && let Some(began) = self.shared.began.get()
-        {
-            let spoken = Duration::from_secs_f64(t.0.max(0.0));
-            *lag_ms = Some(began.elapsed().saturating_sub(spoken).as_millis() as u64);
-        }
     }
 }
 

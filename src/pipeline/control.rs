@@ -1,17 +1,17 @@
-//! What is done about a final: a command with its job, a rejection, or nothing.
+//! What is done about what was heard: commands with their jobs, rejections, questions, or nothing.
 //!
-//! In: events, in order. Out: at most one decision for each final. Pure logic; carries nothing out
-//! and waits for nothing.
+//! In: events, in order, and the time. Out: effects, in order. Pure logic; carries nothing out and
+//! waits for nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::conversation::Conversation;
 use crate::command::action::{self, beginning};
-use crate::command::{Action, Completion, Job, Match, Matcher, Means, RunnerOptions};
+use crate::command::{Action, Completion, Job, Matcher, Means, RunnerOptions, Traits, Undo};
 use crate::config::CommandsConfig;
+use crate::dialogue::{self, Effect, Now, SavedTimer, StateFile};
 use crate::event::{Event, Seconds};
-
-use super::recogniser::INTERRUPTED;
 
 /// Most that an event holds of what an action gave back.
 const MAX_OUTPUT_BYTES: usize = 1000;
@@ -33,130 +33,128 @@ pub struct Commands {
     pub matcher: Matcher,
     /// The action of each, by its index in the grammar.
     pub actions: Vec<Option<Arc<Action>>>,
+    /// When and how each is done, by its index.
+    pub traits: Vec<Traits>,
     /// Names of all slots there are.
     pub slots: Arc<BTreeSet<String>>,
     /// Limits of the actions that run.
     pub running: RunnerOptions,
+    /// How a conversation about them goes.
+    pub dialogue: dialogue::Settings,
+    /// Index of each by its name.
+    by_name: BTreeMap<String, usize>,
 }
 
 impl Commands {
-    /// The configured commands.
-    pub fn new(config: &CommandsConfig) -> Self {
+    /// The configured commands, in a conversation as configured.
+    pub fn new(config: &CommandsConfig, dialogue: &dialogue::Settings) -> Self {
+        let commands = &config.spec.commands;
+        let mut by_name = BTreeMap::new();
+        for (index, command) in commands.iter().enumerate() {
+            by_name.entry(command.name.clone()).or_insert(index);
+        }
         Commands {
             matcher: Matcher::new(config.grammar.clone(), config.matching),
-            actions: config
-                .spec
-                .commands
-                .iter()
-                .map(|command| command.action.clone())
-                .collect(),
+            actions: commands.iter().map(|c| c.action.clone()).collect(),
+            traits: commands.iter().map(|c| c.traits.clone()).collect(),
             slots: Arc::new(config.grammar.all_slots()),
             running: config.running,
+            dialogue: dialogue.clone(),
+            by_name,
+        }
+    }
+
+    /// What takes the action of a command back, under the name that it has in events.
+    pub(super) fn inverse(&self, command: usize) -> Option<(String, Arc<Action>)> {
+        match self.traits.get(command)?.undo.as_ref()? {
+            Undo::Action(action) => {
+                let name = self.matcher.grammar().command_name(command)?;
+                Some((name.to_owned(), action.clone()))
+            }
+            Undo::Command { name, .. } => {
+                let action = self.actions.get(*self.by_name.get(name)?)?.clone()?;
+                Some((name.clone(), action))
+            }
         }
     }
 }
 
-/// What was decided about a final.
-#[derive(Clone, Debug)]
-pub(crate) struct Decision {
-    /// The command or the rejection.
-    pub(crate) event: Event,
-    /// What is to be done.
-    pub(crate) job: Option<Job>,
+/// When the control stage is to be woken, if nothing is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Due {
+    /// When so much audio was heard.
+    pub(crate) heard: Option<Seconds>,
+    /// When it is so late on the clock of the timers.
+    pub(crate) clock_s: Option<f64>,
 }
 
 /// The control stage.
 pub(crate) struct Control {
-    commands: Option<Commands>,
+    conversation: Option<Conversation>,
 }
 
 impl Control {
     /// A stage that knows `commands`; without any it decides nothing.
     pub(crate) fn new(commands: Option<Commands>) -> Self {
-        Control { commands }
+        Control {
+            conversation: commands.map(Conversation::new),
+        }
     }
 
     /// Limits of the programs that run.
     pub(crate) fn running(&self) -> RunnerOptions {
-        self.commands
+        self.conversation
             .as_ref()
-            .map(|commands| commands.running)
+            .map(|conversation| conversation.commands().running)
             .unwrap_or_default()
     }
 
-    /// What follows from the event.
-    pub(crate) fn decide(&mut self, event: &Event) -> Option<Decision> {
-        let commands = self.commands.as_ref()?;
-        let Event::Final {
-            id,
-            t1,
-            text,
-            flags,
-            readings,
-            ..
-        } = event
-        else {
-            return None;
-        };
-        if text.is_empty() {
-            return None;
+    /// What follows from the event, which somebody else reports.
+    pub(crate) fn decide(&mut self, event: &Event, now: Now) -> Vec<Effect> {
+        match &mut self.conversation {
+            Some(conversation) => conversation.take(event, now),
+            None => Vec::new(),
         }
-        if flags.iter().any(|flag| flag == INTERRUPTED) {
-            // "Set a timer for fifteen" may have gone on with "minutes", or with "no, don't".
-            let event = rejected(*id, *t1, (None, None), INTERRUPTED);
-            return Some(Decision { event, job: None });
-        }
-        Some(match commands.matcher.understand(text, readings.as_ref()) {
-            Match::Accepted {
-                command,
-                name,
-                slots,
-                score,
-                margin,
-            } => {
-                let action = commands.actions.get(command).cloned().flatten();
-                let job = action.map(|action| Job {
-                    id: *id,
-                    name: name.clone(),
-                    text: text.clone(),
-                    slots: slots.clone(),
-                    known_slots: commands.slots.clone(),
-                    action,
-                });
-                let event = Event::Command {
-                    id: *id,
-                    t: *t1,
-                    name,
-                    slots,
-                    score,
-                    margin,
-                };
-                Decision { event, job }
-            }
-            Match::Rejected {
-                best,
-                score,
-                reason,
-            } => Decision {
-                event: rejected(*id, *t1, (best, score), reason.as_str()),
-                job: None,
-            },
-        })
     }
-}
 
-fn rejected(
-    id: u64,
-    t: Seconds,
-    (best, score): (Option<String>, Option<f32>),
-    reason: &'static str,
-) -> Event {
-    Event::Rejected {
-        id,
-        t,
-        best,
-        score,
-        reason,
+    /// What follows from the time alone.
+    pub(crate) fn tick(&mut self, now: Now) -> Vec<Effect> {
+        match &mut self.conversation {
+            Some(conversation) => conversation.tick(now),
+            None => Vec::new(),
+        }
+    }
+
+    /// Push-to-talk is switched on, off, or, when nothing is said, over.
+    pub(crate) fn push(&mut self, on: Option<bool>, now: Now) -> Vec<Effect> {
+        match &mut self.conversation {
+            Some(conversation) => conversation.push(on, now),
+            None => Vec::new(),
+        }
+    }
+
+    /// When [`Control::tick`] has something to do.
+    pub(crate) fn due(&self) -> Due {
+        match &self.conversation {
+            Some(conversation) => conversation.due(),
+            None => Due::default(),
+        }
+    }
+
+    /// Where timers are kept.
+    pub(crate) fn timers_file(&self) -> StateFile {
+        let commands = self.conversation.as_ref().map(Conversation::commands);
+        match commands.map(|commands| &commands.dialogue.timers) {
+            Some(timers) if timers.enabled => timers.state_file.clone(),
+            _ => StateFile::Nowhere,
+        }
+    }
+
+    /// Takes up timers that were kept.
+    pub(crate) fn restore(&mut self, timers: Vec<SavedTimer>) {
+        if let Some(conversation) = &mut self.conversation {
+            conversation.restore(timers);
+        }
     }
 }
 

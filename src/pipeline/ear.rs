@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::control::Commands;
 use super::recogniser::{Ear, Purpose};
 use crate::command::Matcher;
 use crate::command::spoken::{SpokenGuide, Vocabulary};
@@ -26,6 +27,8 @@ pub(crate) struct WhisperEar {
     stream: Stream,
     abort: Abort,
     commands: Option<Matcher>,
+    /// Commands in one sentence at most.
+    max_commands: usize,
 }
 
 impl WhisperEar {
@@ -40,17 +43,19 @@ impl WhisperEar {
             stream: Stream::new(model.clone(), options, settings)?,
             abort,
             commands: None,
+            max_commands: 1,
         })
     }
 
     /// Weighs these commands in every utterance whose text is none of them as it stands.
-    pub(crate) fn listen_for(&mut self, model: &Model, commands: &Matcher) {
+    pub(crate) fn listen_for(&mut self, model: &Model, commands: &Commands) {
         let tokenizer = model.tokenizer();
         let n_words = tokenizer.special().eot;
         let vocabulary = Vocabulary::new(n_words, |token| tokenizer.token_bytes(token));
-        let guide = SpokenGuide::new(commands.grammar().clone(), vocabulary);
+        let guide = SpokenGuide::new(commands.matcher.grammar().clone(), vocabulary);
         self.stream.set_guide(Box::new(guide));
-        self.commands = Some(commands.clone());
+        self.commands = Some(commands.matcher.clone());
+        self.max_commands = commands.dialogue.talk.max_commands;
     }
 }
 
@@ -76,7 +81,7 @@ impl Ear for WhisperEar {
     }
 
     fn weigh(&mut self, text: &str, purpose: Purpose) -> Option<Readings> {
-        let settled = self.commands.as_ref()?.is_sentence(text);
+        let settled = (self.commands.as_ref()?).is_settled(text, self.max_commands);
         let abort = match purpose {
             Purpose::Pause => &self.abort.pause,
             Purpose::Final => &self.abort.whole,

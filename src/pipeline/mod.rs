@@ -9,23 +9,26 @@
 
 use std::sync::Arc;
 
+use crate::dialogue::{Effect, Now};
 use crate::dsp::SAMPLE_RATE_HZ;
-use crate::event::{Event, GapReason};
+use crate::event::{Event, GapReason, Seconds};
 use crate::speech::SpeechOptions;
-use crate::vad::SegmenterConfig;
+use crate::vad::{SegmenterConfig, WINDOW_SAMPLES};
 use crate::whisper::stream::StreamSettings;
 use crate::whisper::{Model, Options, WhisperError};
 
 mod control;
+mod conversation;
 mod ear;
 mod front;
 mod recogniser;
+mod timekeeping;
 mod voice;
 
 pub use control::{Act, Commands};
 pub use ear::Abort;
 
-pub(crate) use control::{Control, Decision, carry_out, result_of};
+pub(crate) use control::{Control, carry_out, result_of};
 pub(crate) use front::{Ending, Front, Speech};
 use recogniser::Ear;
 pub(crate) use recogniser::INTERRUPTED;
@@ -74,7 +77,7 @@ impl Stages {
             let (options, stream) = (settings.options.clone(), settings.stream.clone());
             let mut ear = ear::WhisperEar::new(model, options, stream, abort.clone())?;
             if let Some(commands) = &settings.commands {
-                ear.listen_for(model, &commands.matcher);
+                ear.listen_for(model, commands);
             }
             Ok(Box::new(ear))
         };
@@ -99,6 +102,7 @@ impl Stages {
 pub struct Pipeline {
     front: Front,
     rest: Rest,
+    n_samples: u64,
 }
 
 /// What comes after the front.
@@ -106,6 +110,7 @@ struct Rest {
     recogniser: Recogniser,
     control: Control,
     act: Act,
+    now: Now,
 }
 
 impl Pipeline {
@@ -139,15 +144,42 @@ impl Pipeline {
                 recogniser,
                 control,
                 act,
+                now: Now::default(),
             },
+            n_samples: 0,
         })
     }
 
     /// Takes 16 kHz mono samples; any cut of the same samples gives the same events.
     pub fn push(&mut self, samples: &[f32], sink: &mut dyn FnMut(Event)) {
-        let rest = &mut self.rest;
-        self.front
-            .push(samples, &mut |speech| rest.take(&speech, sink));
+        let mut left = samples;
+        while !left.is_empty() {
+            // Time passes by whole windows, wherever the samples are cut.
+            let window = WINDOW_SAMPLES as u64;
+            let n = (window - self.n_samples % window).min(left.len() as u64);
+            let (piece, after) = left.split_at(n as usize);
+            let rest = &mut self.rest;
+            self.front
+                .push(piece, &mut |speech| rest.take(&speech, sink));
+            self.advance(n, sink);
+            left = after;
+        }
+    }
+
+    /// Push-to-talk is switched on or off.
+    pub fn push_to_talk(&mut self, on: bool, sink: &mut dyn FnMut(Event)) {
+        let effects = self.rest.control.push(Some(on), self.rest.now);
+        self.rest.bring_about(effects, sink);
+    }
+
+    fn advance(&mut self, n_samples: u64, sink: &mut dyn FnMut(Event)) {
+        let window = WINDOW_SAMPLES as u64;
+        let before = self.n_samples / window;
+        self.n_samples += n_samples;
+        let windows = self.n_samples / window;
+        if windows > before {
+            self.rest.tick(Seconds::of_sample(windows * window), sink);
+        }
     }
 
     /// `n_samples` were lost here.
@@ -155,6 +187,7 @@ impl Pipeline {
         let rest = &mut self.rest;
         self.front
             .gap(n_samples, reason, &mut |speech| rest.take(&speech, sink));
+        self.advance(n_samples, sink);
     }
 
     /// The stream has ended: closes the open utterance.
@@ -167,20 +200,52 @@ impl Pipeline {
 
 impl Rest {
     fn take(&mut self, speech: &Speech, sink: &mut dyn FnMut(Event)) {
-        let (control, act) = (&mut self.control, &self.act);
+        let (control, act, now) = (&mut self.control, &self.act, self.now);
         let mut after = |event: Event| {
-            let decision = control.decide(&event);
+            let effects = control.decide(&event, now);
             sink(event);
-            if let Some(Decision { event, job }) = decision {
-                sink(event);
-                if let Some(job) = job {
-                    sink(carry_out(&job, act));
-                }
-            }
+            bring_about(effects, (control, act, now), sink);
         };
         self.recogniser.take(speech, &mut after);
         if self.recogniser.step_is_due() {
             self.recogniser.step(&mut after);
+        }
+    }
+
+    /// So much audio was heard.
+    fn tick(&mut self, heard: Seconds, sink: &mut dyn FnMut(Event)) {
+        self.now = Now {
+            heard,
+            clock_s: heard.0,
+            speaks: false,
+        };
+        let effects = self.control.tick(self.now);
+        self.bring_about(effects, sink);
+    }
+
+    fn bring_about(&mut self, effects: Vec<Effect>, sink: &mut dyn FnMut(Event)) {
+        bring_about(effects, (&mut self.control, &self.act, self.now), sink);
+    }
+}
+
+/// Reports and carries out what was decided. Nothing is spoken and no timer is kept: a recording
+/// has no listeners and no tomorrow.
+fn bring_about(
+    effects: Vec<Effect>,
+    (control, act, now): (&mut Control, &Act, Now),
+    sink: &mut dyn FnMut(Event),
+) {
+    for effect in effects {
+        match effect {
+            Effect::Report(event) => sink(event),
+            Effect::CarryOut(job) => {
+                let result = carry_out(&job, act);
+                // A result has no consequences beyond being remembered.
+                let after = control.decide(&result, now);
+                debug_assert!(after.is_empty());
+                sink(result);
+            }
+            Effect::Hush | Effect::Keep(_) => {}
         }
     }
 }

@@ -138,8 +138,11 @@ fn real(player: &Player<'_>, samples: &[f32]) -> Result<Heard, Failure> {
     let duration_s = samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
     let began = Instant::now();
     daemon::run(
-        source,
-        daemon::Pace::RealTime,
+        daemon::Input {
+            source,
+            pace: daemon::Pace::RealTime,
+            requests: crossbeam_channel::never(),
+        },
         stages,
         player.stop,
         &mut |event| {

@@ -34,6 +34,7 @@ pub use payload::Payload;
 pub use program::{Program, Shell, slot_variable};
 pub use runner::{OnCompletion, Runner, RunnerOptions};
 pub use secret::{Secret, SecretError};
+pub(super) use slots::fill;
 pub use slots::{SlotError, Slots};
 pub use socket::{Address, REPLY_MS, SocketMessage};
 pub use speak::{Speak, Voice};

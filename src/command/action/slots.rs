@@ -36,7 +36,7 @@ impl SlotError {
 }
 
 /// `text` with these slots filled in as they are.
-pub(super) fn fill(text: &str, slots: &Slots) -> String {
+pub(in crate::command) fn fill(text: &str, slots: &Slots) -> String {
     substitute(text, &mut |name| value_of(slots, name).to_owned())
 }
 

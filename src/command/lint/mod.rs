@@ -105,6 +105,11 @@ pub(super) fn remarks(spec: &GrammarSpec) -> Vec<Remark> {
     remarks
 }
 
+/// Built-in commands come last and give way, and whoever reads the remarks cannot change them.
+fn is_built_in(command: &CommandSpec) -> bool {
+    command.traits.built_in.is_some()
+}
+
 /// The same commands, each sentence as a command of its own.
 fn one_by_one(spec: &GrammarSpec) -> GrammarSpec {
     let sentences = spec.commands.iter().flat_map(|command| {
@@ -153,7 +158,7 @@ impl Lint<'_> {
         let mut sounded = BTreeSet::new();
         for index in 0..self.patterns.len() {
             // Blocks are others' work, repeat themselves, and are told apart by more than words.
-            if self.patterns[index].spec.is_block {
+            if self.patterns[index].spec.is_block || is_built_in(self.patterns[index].spec) {
                 continue;
             }
             let state = self.automaton.start([self.patterns[index].begin]);
@@ -357,6 +362,7 @@ impl Lint<'_> {
                 }
             }
         }
+        found.retain(|index, _| !is_built_in(self.patterns[*index].spec));
         for (index, phrases) in found {
             let verb = if phrases.len() > 1 { "are" } else { "is" };
             let text = format!(

@@ -1,0 +1,317 @@
+//! The caller's side: decides, hands out jobs, reports, wakes for timers, and keeps the deadlines
+//! of a stop.
+//!
+//! In: events of the recogniser, results of actions, requests from outside. Out: events, on the
+//! caller's thread.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, after, at, never, select};
+
+use super::timers_file::TimersFile;
+use super::{End, FINAL_DEADLINE, Flow, Request, SOURCE_DEADLINE, STOP_DEADLINE, Shared, clock};
+use crate::command::{Completion, Runner, RunnerOptions, Voice};
+use crate::dialogue::{Effect, Now};
+use crate::event::{Event, Seconds};
+use crate::pipeline::{Control, result_of};
+use crate::speech::{Speaker, SpeechError, SpeechOptions};
+
+/// How long what was heard may take to become an event.
+const HEARD_LATE: Duration = Duration::from_secs(1);
+/// Longest time between two looks at the clock while a timer runs: the machine may have slept, and
+/// nothing else would notice.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Shortest one.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
+/// What speaks; none when the system gives it no thread.
+pub(super) fn speaker(options: &SpeechOptions) -> Option<Arc<Speaker>> {
+    let speaker = Speaker::new(options);
+    let speaker = speaker.inspect_err(|error| log::error!("nothing can be spoken: {error}"));
+    speaker.ok().map(Arc::new)
+}
+
+/// What carries jobs out; none when the system gives it no threads.
+pub(super) fn runner(
+    running: RunnerOptions,
+    speaker: Option<Arc<Speaker>>,
+    results: Sender<Event>,
+) -> Option<Runner> {
+    let voice = speaker.map(|speaker| speaker as Arc<dyn Voice>);
+    let report = move |done: Completion| {
+        if let Err(error) = results.try_send(result_of(done)) {
+            log::warn!(
+                "nobody took the result of an action: {:?}",
+                error.into_inner()
+            );
+        }
+    };
+    let runner = Runner::new(running, voice, Arc::new(report));
+    runner
+        .inspect_err(|error| log::error!("actions cannot be carried out: {error}"))
+        .ok()
+}
+
+/// The caller's side.
+pub(super) struct Caller {
+    control: Control,
+    shared: Arc<Shared>,
+    hands: Hands,
+    events: Receiver<Event>,
+    results: Receiver<Event>,
+    requests: Receiver<Request>,
+    hurry: Option<Sender<()>>,
+    timers: TimersFile,
+    n_jobs_open: usize,
+    /// The latest audio that an event was about.
+    heard: Seconds,
+}
+
+/// What acts and speaks for the caller; none of it where the system gives it no threads.
+pub(super) struct Hands {
+    pub(super) runner: Option<Runner>,
+    pub(super) speaker: Option<Arc<Speaker>>,
+}
+
+/// What the caller is connected to.
+pub(super) struct Links {
+    pub(super) events: Receiver<Event>,
+    pub(super) results: Receiver<Event>,
+    pub(super) requests: Receiver<Request>,
+    pub(super) hurry: Sender<()>,
+}
+
+/// What the caller met next.
+enum Next {
+    /// Something to report.
+    Event(Event),
+    /// Somebody wants something.
+    Request(Request),
+    /// Time passed.
+    Tick,
+    /// Nobody is left who could want something.
+    NoMoreRequests,
+    /// The recogniser has said its last.
+    NoMoreEvents,
+    /// The stop was requested.
+    Stop,
+    /// A deadline of the stop.
+    Deadline,
+}
+
+impl Caller {
+    /// A caller that has heard nothing, with the timers of an earlier run.
+    pub(super) fn new(
+        mut control: Control,
+        shared: Arc<Shared>,
+        hands: Hands,
+        links: Links,
+    ) -> Self {
+        let timers = TimersFile::new(&control.timers_file());
+        control.restore(timers.load(clock::now()));
+        Caller {
+            control,
+            shared,
+            hands,
+            events: links.events,
+            results: links.results,
+            requests: links.requests,
+            hurry: Some(links.hurry),
+            timers,
+            n_jobs_open: 0,
+            heard: Seconds::default(),
+        }
+    }
+
+    /// Runs until there is nothing more to report.
+    pub(super) fn run(mut self, sink: &mut dyn FnMut(Event) -> Flow) -> End {
+        let end = self.follow(sink);
+        // What still runs is ended; its results are the last to report.
+        self.hands.runner = None;
+        while let Ok(event) = self.results.try_recv() {
+            if sink(event) == Flow::Stop {
+                break;
+            }
+        }
+        end
+    }
+
+    fn follow(&mut self, sink: &mut dyn FnMut(Event) -> Flow) -> End {
+        let mut stop = self.shared.stop.receiver.clone();
+        let mut stopped_at = None;
+        let mut deadline = never();
+        let mut events_ended = false;
+        while !(events_ended && self.n_jobs_open == 0) {
+            let tick = self.wait().map_or_else(never, after);
+            let next = select! {
+                recv(self.events) -> event => event.map_or(Next::NoMoreEvents, Next::Event),
+                recv(self.results) -> event => event.map_or(Next::Deadline, Next::Event),
+                recv(self.requests) -> one => one.map_or(Next::NoMoreRequests, Next::Request),
+                recv(stop) -> _ => Next::Stop,
+                recv(deadline) -> _ => Next::Deadline,
+                recv(tick) -> _ => Next::Tick,
+            };
+            let flow = match next {
+                Next::Event(event) => self.report(event, sink),
+                Next::Request(Request::Push(on)) => {
+                    let effects = self.control.push(on, self.now());
+                    self.bring_about(effects, sink)
+                }
+                Next::Tick => self.tick(sink),
+                Next::NoMoreRequests => {
+                    self.requests = never();
+                    Flow::Go
+                }
+                Next::NoMoreEvents => {
+                    self.events = never();
+                    events_ended = true;
+                    Flow::Go
+                }
+                Next::Stop => {
+                    let now = Instant::now();
+                    (stop, stopped_at) = (never(), Some(now));
+                    deadline = at(now + SOURCE_DEADLINE);
+                    self.begin_to_stop();
+                    Flow::Go
+                }
+                Next::Deadline => match stopped_at.and_then(|at| self.overdue(at)) {
+                    Some(next) => {
+                        deadline = at(next);
+                        Flow::Go
+                    }
+                    None => return End::Overdue,
+                },
+            };
+            if flow == Flow::Stop {
+                return End::Unheard;
+            }
+        }
+        End::Complete
+    }
+
+    fn begin_to_stop(&self) {
+        self.shared.abort.partial.store(true, Ordering::Release);
+        // While the final is worked on, so that a stubborn program costs no time.
+        if let Some(runner) = &self.hands.runner {
+            runner.end();
+        }
+    }
+
+    /// A deadline of the stop has passed; the next one, if there is one.
+    fn overdue(&mut self, stopped_at: Instant) -> Option<Instant> {
+        let passed = stopped_at.elapsed();
+        if passed >= STOP_DEADLINE {
+            return None;
+        }
+        if passed >= FINAL_DEADLINE {
+            self.shared.abort.whole.store(true, Ordering::Release);
+            self.shared.abort.pause.store(true, Ordering::Release);
+            return Some(stopped_at + STOP_DEADLINE);
+        }
+        self.hurry = None;
+        Some(stopped_at + FINAL_DEADLINE)
+    }
+
+    /// How long nothing has to be done unless something happens; none for ever.
+    fn wait(&self) -> Option<Duration> {
+        let due = self.control.due();
+        let from_s = |s: f64| Duration::from_secs_f64(s.clamp(0.0, LONGEST_WAIT.as_secs_f64()));
+        let timers = due.clock_s.map(|due_s| from_s(due_s - clock::clock_s()));
+        let heard = due.heard.map(|t| from_s(t.0 - self.surely_heard().0));
+        let soonest = timers.into_iter().chain(heard).min()?;
+        Some(soonest.max(SHORTEST_WAIT))
+    }
+
+    fn tick(&mut self, sink: &mut dyn FnMut(Event) -> Flow) -> Flow {
+        let now = Now {
+            heard: self.surely_heard(),
+            ..self.now()
+        };
+        let effects = self.control.tick(now);
+        self.bring_about(effects, sink)
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            heard: self.spoken_before(Duration::ZERO),
+            clock_s: clock::clock_s(),
+            speaks: (self.hands.speaker.as_ref()).is_some_and(|speaker| speaker.is_speaking()),
+        }
+    }
+
+    /// The audio of which everything there is to know is known.
+    fn surely_heard(&self) -> Seconds {
+        self.spoken_before(HEARD_LATE)
+    }
+
+    /// The audio that was spoken so long ago.
+    fn spoken_before(&self, ago: Duration) -> Seconds {
+        let spoken = self.shared.began.get().map_or(0.0, |began| {
+            began.elapsed().saturating_sub(ago).as_secs_f64()
+        });
+        // Audio that does not come at the pace of speech may be ahead.
+        Seconds(spoken.max(self.heard.0))
+    }
+
+    fn report(&mut self, mut event: Event, sink: &mut dyn FnMut(Event) -> Flow) -> Flow {
+        match &event {
+            Event::Action { .. } => self.n_jobs_open = self.n_jobs_open.saturating_sub(1),
+            Event::SpeechStart { t, .. } | Event::Partial { t, .. } => self.heard = *t,
+            Event::Final { t1, .. } => self.heard = *t1,
+            _ => {}
+        }
+        self.add_lag(&mut event);
+        let effects = self.control.decide(&event, self.now());
+        match sink(event) {
+            Flow::Go => self.bring_about(effects, sink),
+            Flow::Stop => Flow::Stop,
+        }
+    }
+
+    fn bring_about(&mut self, effects: Vec<Effect>, sink: &mut dyn FnMut(Event) -> Flow) -> Flow {
+        for effect in effects {
+            match effect {
+                Effect::Report(event) => {
+                    if let Event::Reply { text, .. } = &event {
+                        self.speak(text);
+                    }
+                    if sink(event) == Flow::Stop {
+                        return Flow::Stop;
+                    }
+                }
+                Effect::CarryOut(job) => {
+                    if let Some(runner) = &self.hands.runner {
+                        self.n_jobs_open += 1;
+                        runner.submit(job);
+                    }
+                }
+                Effect::Hush => {
+                    if let Some(speaker) = &self.hands.speaker {
+                        speaker.silence();
+                    }
+                }
+                Effect::Keep(timers) => self.timers.save(&timers, clock::now()),
+            }
+        }
+        Flow::Go
+    }
+
+    /// Speaks a reply; where nothing can speak, it is in its event.
+    fn speak(&self, text: &str) {
+        match self.hands.speaker.as_ref().map(|speaker| speaker.say(text)) {
+            None | Some(Ok(_) | Err(SpeechError::Off)) => {}
+            Some(Err(error)) => log::warn!("a reply was not spoken: {error}"),
+        }
+    }
+
+    fn add_lag(&self, event: &mut Event) {
+        if let Event::Partial { t, lag_ms, .. } | Event::Degraded { t, lag_ms, .. } = event
+            && let Some(began) = self.shared.began.get()
+        {
+            let spoken = Duration::from_secs_f64(t.0.max(0.0));
+            *lag_ms = Some(began.elapsed().saturating_sub(spoken).as_millis() as u64);
+        }
+    }
+}

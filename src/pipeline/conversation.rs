@@ -1,0 +1,619 @@
+//! The turns of a conversation: each utterance is a command, several, an answer, a second thought,
+//! or nothing to hark.
+//!
+//! In: events with the time. Out: effects. Owns the state of the conversation; the rules of its
+//! parts are in [`dialogue`](crate::dialogue). Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::control::{Commands, Due};
+use super::recogniser::INTERRUPTED;
+use crate::command::traits::fill;
+use crate::command::{Care, Job, Match};
+use crate::dialogue::{
+    Address, Answer, Done, Early, Effect, Inverse, Listen, ListenMode, Now, Question, Questions,
+    SavedTimer, Timers, Undoable, question_text,
+};
+use crate::event::{
+    ConfirmState, Event, Muted, Readings, Seconds, TimerState, UndoState, WakeHeard,
+};
+
+/// See the module.
+pub(super) struct Conversation {
+    commands: Arc<Commands>,
+    /// Whether some command may be carried out early.
+    has_safe: bool,
+    listen: Listen,
+    questions: Questions,
+    undoable: Undoable,
+    pub(super) timers: Timers,
+    /// The command that the open utterance has had carried out.
+    early: Option<Early>,
+    /// The utterance whose wake phrase was reported.
+    woken: Option<u64>,
+    /// The utterance that has silenced what was spoken.
+    hushed: Option<u64>,
+    /// What was said or written last.
+    last_said: String,
+    effects: Vec<Effect>,
+}
+
+/// An utterance that is over.
+pub(super) struct Heard<'e> {
+    pub(super) id: u64,
+    t0: Seconds,
+    pub(super) t1: Seconds,
+    text: &'e str,
+    is_broken: bool,
+    readings: Option<&'e Readings>,
+    wake: Option<&'e WakeHeard>,
+}
+
+/// A command that was understood.
+pub(super) struct Understood {
+    pub(super) id: u64,
+    /// When, in audio time.
+    pub(super) t: Seconds,
+    pub(super) command: usize,
+    pub(super) name: String,
+    pub(super) slots: BTreeMap<String, String>,
+    pub(super) score: f32,
+    pub(super) margin: Option<f32>,
+    /// What was heard.
+    pub(super) text: String,
+}
+
+impl Conversation {
+    pub(super) fn new(commands: Commands) -> Self {
+        let settings = &commands.dialogue;
+        let is_safe = |traits: &crate::command::Traits| traits.care == Care::Safe;
+        Conversation {
+            has_safe: commands.traits.iter().any(is_safe),
+            listen: Listen::new(settings.listen.clone()),
+            questions: Questions::new(settings.talk.confirm_s),
+            undoable: Undoable::new(settings.talk.undo_s),
+            timers: Timers::new(&settings.timers),
+            early: None,
+            woken: None,
+            hushed: None,
+            last_said: String::new(),
+            effects: Vec::new(),
+            commands: Arc::new(commands),
+        }
+    }
+
+    pub(super) fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    pub(super) fn restore(&mut self, timers: Vec<SavedTimer>) {
+        self.timers.restore(timers);
+    }
+
+    pub(super) fn due(&self) -> Due {
+        Due {
+            heard: self.questions.due(),
+            clock_s: self.timers.due(),
+        }
+    }
+
+    /// What follows from the event.
+    pub(super) fn take(&mut self, event: &Event, now: Now) -> Vec<Effect> {
+        match event {
+            Event::SpeechStart { t, .. } => self.listen.begin(*t),
+            Event::Partial {
+                id,
+                t,
+                stable,
+                volatile,
+                ..
+            } => self.partial(*id, *t, (stable, volatile), now),
+            Event::Final {
+                id,
+                t0,
+                t1,
+                text,
+                flags,
+                readings,
+                wake,
+                ..
+            } => {
+                let heard = Heard {
+                    id: *id,
+                    t0: *t0,
+                    t1: *t1,
+                    text,
+                    is_broken: flags.iter().any(|flag| flag == INTERRUPTED),
+                    readings: readings.as_ref(),
+                    wake: wake.as_ref(),
+                };
+                self.utterance(&heard, now);
+                self.listen.end();
+            }
+            // Whatever is said or done for somebody, they may go on from there.
+            Event::Reply { text, done, .. } => {
+                self.last_said.clone_from(text);
+                if *done {
+                    self.listen.open(now.heard);
+                }
+            }
+            Event::Action {
+                id: 1.., output, ..
+            } => {
+                if let Some(output) = output {
+                    self.last_said.clone_from(output);
+                }
+                self.listen.open(now.heard);
+            }
+            _ => {}
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// What follows from the time alone.
+    pub(super) fn tick(&mut self, now: Now) -> Vec<Effect> {
+        let speaks_since = self.listen.utterance_start();
+        for question in self.questions.expire(now.heard, speaks_since) {
+            self.report(question.event(now.heard, ConfirmState::Expired));
+        }
+        self.ring(now);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Push-to-talk is switched.
+    pub(super) fn push(&mut self, on: Option<bool>, now: Now) -> Vec<Effect> {
+        let on = on.unwrap_or(!self.listen.is_pushed());
+        if self.listen.push(on) && self.commands.dialogue.listen.mode == ListenMode::Push {
+            self.report(Event::Mute {
+                t: now.heard,
+                what: Muted::Microphone,
+                on: !on,
+            });
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    pub(super) fn report(&mut self, event: Event) {
+        self.effects.push(Effect::Report(event));
+    }
+
+    pub(super) fn carry_out(&mut self, job: Job) {
+        self.effects.push(Effect::CarryOut(job));
+    }
+
+    pub(super) fn keep_timers(&mut self) {
+        self.effects.push(Effect::Keep(self.timers.saved()));
+    }
+
+    /// Says something; `id` is the utterance that it answers.
+    pub(super) fn say(&mut self, id: Option<u64>, text: String) {
+        self.last_said.clone_from(&text);
+        self.report(Event::Reply {
+            id,
+            text,
+            done: true,
+        });
+    }
+
+    pub(super) fn reject(&mut self, id: u64, t: Seconds, reason: &'static str) {
+        self.report(Event::Rejected {
+            id,
+            t,
+            best: None,
+            score: None,
+            reason,
+        });
+    }
+
+    /// Whether there is anything that a stop word silences.
+    fn sounds(&self, now: Now) -> bool {
+        now.speaks || self.timers.ring_now()
+    }
+
+    /// The caption so far. A stop word counts at once, and so does a safe command that can no longer
+    /// become another one.
+    fn partial(&mut self, id: u64, t: Seconds, (stable, volatile): (&str, &str), now: Now) {
+        let stop_words = &self.commands.dialogue.listen.stop_words;
+        if self.hushed != Some(id)
+            && self.sounds(now)
+            && stop_words.have(&format!("{stable}{volatile}"))
+        {
+            self.hush(id, t, now);
+        }
+        let goes_on = volatile.contains(char::is_alphanumeric);
+        let is_taken = self.early.is_some() || self.hushed == Some(id);
+        if !self.has_safe || goes_on || is_taken || self.questions.is_open() {
+            return;
+        }
+        let began = self.listen.utterance_start().unwrap_or(t);
+        let text = match self.listen.address(began, stable, None) {
+            Address::No => return,
+            Address::Plain => stable.to_owned(),
+            Address::Called(called) => called.rest,
+        };
+        let Some(found) = self.commands.matcher.settled(&text) else {
+            return;
+        };
+        let Some(understood) = understood(found, id, t, &text) else {
+            return;
+        };
+        if self.commands.traits[understood.command].care != Care::Safe {
+            return;
+        }
+        self.early = Some(Early {
+            id,
+            name: understood.name.clone(),
+            slots: understood.slots.clone(),
+        });
+        self.do_it(understood, now);
+    }
+
+    /// An utterance is over.
+    fn utterance(&mut self, heard: &Heard, now: Now) {
+        let address = self.listen.address(heard.t0, heard.text, heard.wake);
+        let called;
+        let text = match &address {
+            Address::Plain => heard.text,
+            Address::Called(wake) => {
+                self.wake(heard, wake);
+                called = wake.rest.as_str();
+                called
+            }
+            Address::No if self.is_expected(heard, now) => heard.text,
+            Address::No => {
+                if !heard.text.is_empty() {
+                    self.reject(heard.id, heard.t1, "not_addressed");
+                }
+                return self.regret(heard.id, heard.t1, now);
+            }
+        };
+        if !text.chars().any(char::is_alphanumeric) {
+            return self.regret(heard.id, heard.t1, now);
+        }
+        let commands = self.commands.clone();
+        let talk = &commands.dialogue.talk;
+        if heard.is_broken {
+            // "Set a timer for fifteen" may have gone on with "minutes", or with "no, don't".
+            self.reject(heard.id, heard.t1, INTERRUPTED);
+            self.regret_unless(heard.id, heard.t1, text, now);
+        } else if self.stops(heard, text, now) || self.answers(heard, text, now) {
+        } else if self.commands.matcher.is_sentence(text) {
+            // Commands go before the phrases that hark has of its own.
+            self.understand(heard, text, now);
+        } else if talk.undo.have(text) {
+            self.take_back(heard, now);
+        } else if talk.repeat.have(text) {
+            self.repeat(heard);
+        } else if talk.never_mind.have(text) && self.listen.close(heard.t1) {
+            self.reject(heard.id, heard.t1, "never_mind");
+        } else {
+            self.understand(heard, text, now);
+        }
+    }
+
+    /// Whether the utterance needs no wake phrase: an answer to a question, or a word that silences.
+    fn is_expected(&self, heard: &Heard, now: Now) -> bool {
+        let settings = &self.commands.dialogue;
+        let talk = &settings.talk;
+        let answers = settings.listen.mode == ListenMode::Wake
+            && self.questions.takes(heard.t0)
+            && (talk.yes.have(heard.text)
+                || talk.no.have(heard.text)
+                || talk.never_mind.have(heard.text));
+        let sounds = self.sounds(now) || self.hushed == Some(heard.id);
+        answers || (sounds && settings.listen.stop_words.have(heard.text))
+    }
+
+    /// The wake phrase was said; from here on it is not needed for a while.
+    fn wake(&mut self, heard: &Heard, wake: &WakeHeard) {
+        if self.woken != Some(heard.id) {
+            self.woken = Some(heard.id);
+            self.report(Event::Wake {
+                id: heard.id,
+                t: heard.t1,
+                phrase: wake.phrase.clone(),
+                score: wake.score,
+            });
+        }
+        self.listen.open(heard.t1);
+    }
+
+    /// A stop word while something sounds.
+    fn stops(&mut self, heard: &Heard, text: &str, now: Now) -> bool {
+        let is_done = self.hushed == Some(heard.id);
+        let stop_words = &self.commands.dialogue.listen.stop_words;
+        if !(is_done || self.sounds(now)) || !stop_words.have(text) {
+            return false;
+        }
+        if !is_done {
+            self.hush(heard.id, heard.t1, now);
+        }
+        true
+    }
+
+    fn hush(&mut self, id: u64, t: Seconds, now: Now) {
+        self.hushed = Some(id);
+        self.effects.push(Effect::Hush);
+        self.report(Event::Mute {
+            t,
+            what: Muted::Speech,
+            on: true,
+        });
+        let silenced = self.timers.silence(now.clock_s);
+        if !silenced.is_empty() {
+            for timer in &silenced {
+                self.report_timer(Some(id), t, timer, TimerState::Cancelled);
+            }
+            self.keep_timers();
+        }
+    }
+
+    /// A yes or a no to the question that is open.
+    fn answers(&mut self, heard: &Heard, text: &str, now: Now) -> bool {
+        if !self.questions.takes(heard.t0) {
+            return false;
+        }
+        let talk = &self.commands.dialogue.talk;
+        let answer = match () {
+            () if talk.yes.have(text) => Answer::Yes,
+            () if talk.no.have(text) || talk.never_mind.have(text) => Answer::No,
+            () => return false,
+        };
+        let Some(question) = self.questions.take(heard.t1) else {
+            return false;
+        };
+        self.listen.open(heard.t1);
+        match answer {
+            Answer::Yes => {
+                self.report(question.event(heard.t1, ConfirmState::Yes));
+                self.do_it(
+                    Understood {
+                        id: question.id,
+                        t: heard.t1,
+                        command: question.command,
+                        name: question.name,
+                        slots: question.slots,
+                        score: question.score,
+                        margin: question.margin,
+                        text: question.heard,
+                    },
+                    now,
+                );
+            }
+            Answer::No => self.report(question.event(heard.t1, ConfirmState::No)),
+        }
+        self.ask(heard.t1);
+        true
+    }
+
+    /// Asks the question that is first in the queue.
+    fn ask(&mut self, t: Seconds) {
+        let Some(question) = self.questions.asked() else {
+            return;
+        };
+        let (id, text) = (question.id, question.text.clone());
+        let event = question.event(t, ConfirmState::Asked);
+        self.report(event);
+        self.say(Some(id), text);
+    }
+
+    /// Understands an utterance as commands, or says why not.
+    fn understand(&mut self, heard: &Heard, text: &str, now: Now) {
+        let max = self.commands.dialogue.talk.max_commands;
+        let found = self
+            .commands
+            .matcher
+            .understand_all(text, heard.readings, max);
+        let early = self.early.take().filter(|early| early.id == heard.id);
+        let mut early = early.into_iter();
+        let mut all = Vec::new();
+        for one in found {
+            match one {
+                Match::Rejected {
+                    best,
+                    score,
+                    reason,
+                } => self.report(Event::Rejected {
+                    id: heard.id,
+                    t: heard.t1,
+                    best,
+                    score,
+                    reason: reason.as_str(),
+                }),
+                accepted => all.extend(understood(accepted, heard.id, heard.t1, text)),
+            }
+        }
+        // What was done early is done; what was done early and not meant is taken back first.
+        if let Some(early) = early.next() {
+            let is_it = |u: &Understood| u.name == early.name && u.slots == early.slots;
+            match all.iter().position(is_it) {
+                Some(at) => drop(all.remove(at)),
+                None => self.take_early_back(&early, heard.t1, now),
+            }
+        }
+        if all.is_empty() {
+            return;
+        }
+        for question in self.questions.drop_all() {
+            self.report(question.event(heard.t1, ConfirmState::Expired));
+        }
+        self.listen.open(heard.t1);
+        let commands = self.commands.clone();
+        for understood in all {
+            match &commands.traits[understood.command].care {
+                Care::Confirm { question } => {
+                    let text = match question {
+                        Some(question) => fill(question, &understood.slots),
+                        None => question_text(&understood.text),
+                    };
+                    self.ask_about(understood, text);
+                }
+                Care::Usual | Care::Safe => self.do_it(understood, now),
+            }
+        }
+    }
+
+    fn ask_about(&mut self, understood: Understood, text: String) {
+        let t = understood.t;
+        let question = Question {
+            id: understood.id,
+            command: understood.command,
+            name: understood.name,
+            slots: understood.slots,
+            score: understood.score,
+            margin: understood.margin,
+            heard: understood.text,
+            text,
+        };
+        if self.questions.add(question, t) {
+            self.ask(t);
+        }
+    }
+
+    /// Does what was understood.
+    fn do_it(&mut self, understood: Understood, now: Now) {
+        self.report(Event::Command {
+            id: understood.id,
+            t: understood.t,
+            name: understood.name.clone(),
+            slots: understood.slots.clone(),
+            score: understood.score,
+            margin: understood.margin,
+        });
+        self.listen.open(understood.t);
+        if let Some(built_in) = self.commands.traits[understood.command].built_in {
+            return self.built_in(&understood, built_in, now);
+        }
+        let job = |name: String, action| Job {
+            id: understood.id,
+            name,
+            text: understood.text.clone(),
+            slots: understood.slots.clone(),
+            known_slots: self.commands.slots.clone(),
+            action,
+        };
+        let action = self.commands.actions[understood.command].clone();
+        let inverse = self.commands.inverse(understood.command);
+        let inverse = inverse.map(|(name, action)| Inverse::Job(job(name, action)));
+        let job = action.map(|action| job(understood.name.clone(), action));
+        if let Some(inverse) = inverse {
+            self.remember(&understood, inverse);
+        }
+        self.effects.extend(job.map(Effect::CarryOut));
+    }
+
+    /// From now on the command can be taken back.
+    pub(super) fn remember(&mut self, understood: &Understood, inverse: Inverse) {
+        self.undoable.add(Done {
+            id: understood.id,
+            t: understood.t,
+            name: understood.name.clone(),
+            slots: understood.slots.clone(),
+            inverse,
+        });
+    }
+
+    /// Somebody wants the last action taken back.
+    fn take_back(&mut self, heard: &Heard, now: Now) {
+        self.listen.open(heard.t1);
+        match self.undoable.take(heard.t0) {
+            Some(done) => self.undo(done, heard.id, heard.t1, now),
+            None => self.report(Event::Undo {
+                id: heard.id,
+                t: heard.t1,
+                name: None,
+                slots: BTreeMap::new(),
+                state: UndoState::Nothing,
+            }),
+        }
+    }
+
+    fn undo(&mut self, done: Done, id: u64, t: Seconds, now: Now) {
+        self.report(Event::Undo {
+            id,
+            t,
+            name: Some(done.name),
+            slots: done.slots,
+            state: UndoState::Done,
+        });
+        match done.inverse {
+            Inverse::Job(job) => self.carry_out(Job { id, ..job }),
+            Inverse::Timer(number) => {
+                if let Some(timer) = self.timers.cancel_number(number, now.clock_s) {
+                    self.report_timer(Some(id), t, &timer, TimerState::Cancelled);
+                    self.keep_timers();
+                }
+            }
+        }
+    }
+
+    /// The utterance is no command after all: what it had done early is taken back.
+    fn regret(&mut self, id: u64, t: Seconds, now: Now) {
+        if let Some(early) = self.early.take().filter(|early| early.id == id) {
+            self.take_early_back(&early, t, now);
+        }
+    }
+
+    /// The same, unless `text` is the command that was done early, word for word.
+    fn regret_unless(&mut self, id: u64, t: Seconds, text: &str, now: Now) {
+        let as_it_stands = self.commands.matcher.settled(text);
+        if let (Some(early), Some(Match::Accepted { name, slots, .. })) =
+            (&self.early, as_it_stands)
+            && (early.id, &early.name, &early.slots) == (id, &name, &slots)
+        {
+            self.early = None;
+        }
+        self.regret(id, t, now);
+    }
+
+    fn take_early_back(&mut self, early: &Early, t: Seconds, now: Now) {
+        match self.undoable.take_of(early.id, &early.name) {
+            Some(done) => self.undo(done, early.id, t, now),
+            None => self.report(Event::Undo {
+                id: early.id,
+                t,
+                name: Some(early.name.clone()),
+                slots: early.slots.clone(),
+                state: UndoState::NoInverse,
+            }),
+        }
+    }
+
+    /// Says again what was said last.
+    fn repeat(&mut self, heard: &Heard) {
+        self.listen.open(heard.t1);
+        match self.last_said.is_empty() {
+            true => self.reject(heard.id, heard.t1, "nothing_to_repeat"),
+            false => self.say(Some(heard.id), self.last_said.clone()),
+        }
+    }
+}
+
+/// The command of a match, if it is one.
+fn understood(found: Match, id: u64, t: Seconds, text: &str) -> Option<Understood> {
+    match found {
+        Match::Accepted {
+            command,
+            name,
+            slots,
+            score,
+            margin,
+        } => Some(Understood {
+            id,
+            t,
+            command,
+            name,
+            slots,
+            score,
+            margin,
+            text: text.to_owned(),
+        }),
+        Match::Rejected { .. } => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "conversation_tests.rs"]
+#[allow(clippy::unwrap_used)]
+mod tests;
