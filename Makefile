@@ -6,7 +6,7 @@ SHELL   := /bin/bash
 .DEFAULT_GOAL := demo
 
 CARGO   ?= cargo
-# Pass e.g. FEATURES="--no-default-features --features download" to build without sound devices.
+# Pass e.g. FEATURES="--no-default-features --features download,http,mqtt" to build without sound devices.
 FEATURES ?=
 PREFIX  ?= $(HOME)/.local
 HARK    := target/release/hark

@@ -30,7 +30,7 @@ case "${HARK_FEATURES:-}" in
 esac
 [ "${#wanted[@]}" -gt 0 ] || exit 0
 
-without='or build without sound devices: make FEATURES="--no-default-features --features download"'
+without='or build without sound devices: make FEATURES="--no-default-features --features download,http,mqtt"'
 if ! command -v apt-get >/dev/null; then
   fail "missing: ${wanted[*]} (Debian's names; Fedora: gcc pkgconf alsa-lib-devel, Arch: gcc pkgconf alsa-lib). Install them, $without"
 fi

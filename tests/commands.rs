@@ -182,6 +182,32 @@ fn examples_understand_their_commands() {
             "workspace number=3",
         ),
         ("examples/desktop.toml", "lock the screen", "lock"),
+        (
+            "examples/desktop.toml",
+            "Skip ahead 30 seconds.",
+            "player seconds=30",
+        ),
+        (
+            "examples/captions.toml",
+            "Pause the captions.",
+            "captions order=pause",
+        ),
+        (
+            "examples/captions.toml",
+            "Turn the subtitles off!",
+            "captions order=pause",
+        ),
+        (
+            "examples/captions.toml",
+            "Set the caption size to 150%",
+            "caption-size percent=150",
+        ),
+        (
+            "examples/captions.toml",
+            "Make the captions bigger.",
+            "caption-size percent=120",
+        ),
+        ("examples/captions.toml", "Bookmark this moment", "bookmark"),
     ] {
         let got = understood(&matcher(file), text);
         assert!(
@@ -197,6 +223,7 @@ fn examples_leave_other_talk_alone() {
         "config.toml",
         "examples/home.toml",
         "examples/desktop.toml",
+        "examples/captions.toml",
         "examples/coffee.toml",
         "examples/demo/config.toml",
     ] {
