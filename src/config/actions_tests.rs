@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::Config;
 use crate::command::Action;
+// Some are for kinds that a build may leave out.
+#[allow(unused_imports)]
 use crate::command::action::{Kind, Output, Qos, Retry, Secret, WhenBusy};
 
 fn parse(action: &str) -> Result<Arc<Action>, String> {

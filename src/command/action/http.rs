@@ -177,6 +177,7 @@ impl Deed for HttpRequest {
 }
 
 /// A request with everything filled in.
+#[cfg_attr(not(feature = "http"), allow(dead_code))]
 struct Prepared {
     method: String,
     url: String,
