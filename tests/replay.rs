@@ -126,6 +126,51 @@ fn commands_are_carried_out_only_when_asked() {
     assert!(folder.path().join("mocha.ordered").exists());
 }
 
+/// Half a second between two orders ends the first, which is complete; without that rule it does not.
+#[test]
+fn a_complete_command_ends_sooner() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let order = hark::audio::decode_file(recording("command/command_en_0003.flac")).unwrap();
+    let is_loud = |x: &f32| x.abs() > 0.02;
+    let begin = order
+        .iter()
+        .position(is_loud)
+        .unwrap()
+        .saturating_sub(1_600);
+    let order = &order[begin..order.iter().rposition(is_loud).unwrap()];
+    let pause = [0.0; 8_000];
+    let samples = [&pause, order, &pause, order, &pause, &pause, &pause, &pause].concat();
+    let folder = tempfile::tempdir().unwrap();
+    let (config, path) = (
+        folder.path().join("config.toml"),
+        folder.path().join("two.wav"),
+    );
+    hark::audio::write_wav(&path, 16_000, &samples).unwrap();
+    let heard = |complete_ms: u32, threads: &str| {
+        let text = format!("[commands]\ncomplete_ms = {complete_ms}\n{COMMANDS}");
+        fs::write(&config, text).unwrap();
+        let args = [
+            "replay",
+            arg(&path),
+            "--config",
+            arg(&config),
+            "--threads",
+            threads,
+        ];
+        hark(&args).expect(0)
+    };
+    let count = |ran: &Ran, kind: &str| {
+        let events = ran.json_lines();
+        events.iter().filter(|event| event["type"] == kind).count()
+    };
+    let sooner = heard(300, "2");
+    assert_eq!(count(&sooner, "command"), 2, "{}", sooner.stdout);
+    assert_eq!(heard(300, "1").stdout, sooner.stdout);
+    assert_eq!(count(&heard(0, "2"), "final"), 1);
+}
+
 /// Recordings one after the other without a pause between them, and what is said in them.
 fn without_pauses() -> (Vec<f32>, String) {
     let folder = root().join("tests/data/speech");

@@ -15,7 +15,7 @@ use super::words::Spoken;
 use crate::event::Readings;
 
 /// Longest text, in words, that can be a command.
-const MAX_WORDS: usize = 60;
+pub(super) const MAX_WORDS: usize = 60;
 /// Costs a path may have before it counts as no match, per word and in all.
 const HOPELESS_PER_WORD: f32 = 0.8;
 const HOPELESS: f32 = 1.5;
@@ -116,6 +116,11 @@ impl Matcher {
     /// The grammar.
     pub fn grammar(&self) -> &Arc<Grammar> {
         &self.grammar
+    }
+
+    /// Finds similar words.
+    pub(super) fn speller(&self) -> &Speller {
+        &self.speller
     }
 
     /// When a match is good enough.

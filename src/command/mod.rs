@@ -23,6 +23,7 @@ pub mod matcher;
 pub mod mistake;
 mod numbers;
 mod precedence;
+mod progress;
 pub mod sample;
 mod search;
 mod settled;
@@ -38,6 +39,7 @@ pub use action::{Action, Completion, Job, Means, Runner, RunnerOptions, Voice};
 pub use graph::Grammar;
 pub use matcher::{Match, MatchOptions, Matcher, Reason};
 pub use mistake::{GrammarCause, GrammarError};
+pub use progress::{Patience, Progress};
 pub use spec::{
     CommandSpec, Context, Fractions, GrammarSpec, ListSpec, ListValue, NumberRange, Origin,
     Requirement, Scope, Sentence,

@@ -121,6 +121,36 @@ pub(crate) fn decimal_readings<S: AsRef<str>>(words: &[S]) -> Vec<(usize, i64)> 
     all
 }
 
+/// Whether further words can make another number of `value`, out of `from` to `to` in steps: "twenty"
+/// may become "twenty five", and "two" become "two hundred".
+pub(crate) fn may_grow(value: i64, (from, to, step): (i64, i64, i64)) -> bool {
+    let n = value.unsigned_abs();
+    let mut longer: Vec<(u64, u64)> = Vec::new();
+    for (unit, below) in [(1_000_000, 999_999), (1_000, 999), (100, 99)] {
+        if n > 0 && n < unit {
+            longer.push((n.saturating_mul(unit), n.saturating_mul(unit) + below));
+        }
+        if n > 0 && n.is_multiple_of(unit) {
+            longer.push((n + 1, n + below));
+        }
+    }
+    if n.is_multiple_of(10) && n % 100 >= 20 {
+        longer.push((n + 1, n + 9));
+    }
+    let step = step.max(1);
+    let holds = |&(least, most): &(u64, u64)| {
+        let (least, most) = (least.cast_signed(), most.cast_signed());
+        let (least, most) = if value < 0 {
+            (-most, -least)
+        } else {
+            (least, most)
+        };
+        let first = from + (least.max(from) - from + step - 1) / step * step;
+        first <= most.min(to)
+    };
+    longer.iter().any(holds)
+}
+
 /// The value of `words`, all of them, when they are a whole number.
 fn parse<S: AsRef<str>>(words: &[S]) -> Option<i64> {
     let (first, rest) = words.split_first()?;
@@ -234,6 +264,17 @@ mod tests {
 
     fn value(text: &str) -> Option<i64> {
         parse(&text.split(' ').collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn numbers_grow_within_their_range() {
+        let percent = (0, 100, 1);
+        assert!(may_grow(20, percent) && may_grow(1, percent) && may_grow(90, percent));
+        assert!(!may_grow(0, percent) && !may_grow(2, percent) && !may_grow(25, percent));
+        assert!(!may_grow(15, percent) && !may_grow(100, percent));
+        assert!(may_grow(2, (0, 1_000, 1)) && may_grow(100, (0, 1_000, 1)));
+        assert!(!may_grow(20, (0, 100, 10)) && may_grow(-20, (-30, 0, 1)));
+        assert!(may_grow(7, (i64::from(i32::MIN), i64::from(i32::MAX), 1)));
     }
 
     #[test]

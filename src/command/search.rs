@@ -5,7 +5,7 @@
 //! graph: both only lead upward, so one pass in order is enough. No state outlives a call.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::builtin::{Builtin, Ways, clock};
@@ -48,6 +48,17 @@ impl Meaning {
         let literal = a.n_list_words.cmp(&b.n_list_words);
         a.cost.total_cmp(&b.cost).then(free).then(literal)
     }
+}
+
+/// How far the whole text leads in a command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// A sentence of it ends there.
+    pub(super) is_whole: bool,
+    /// Further words may follow.
+    pub(super) takes_words: bool,
+    /// And a slot may be filled by what follows, or by another value.
+    pub(super) takes_slots: bool,
 }
 
 /// A filled slot.
@@ -179,6 +190,11 @@ pub(super) struct Search<'a> {
     spans: HashMap<(ListId, usize), Rc<[Span]>>,
     fillings: Vec<Filling>,
     filling_ids: HashMap<Filling, FillingId>,
+    /// Nodes at the end of the text from which words lead on.
+    open_nodes: HashSet<NodeId>,
+    /// Lists of which a value goes on there, with the position it begins at.
+    open_lists: HashSet<(ListId, usize)>,
+    takes_slots: bool,
 }
 
 impl<'a> Search<'a> {
@@ -197,7 +213,46 @@ impl<'a> Search<'a> {
             spans: HashMap::new(),
             fillings: Vec::new(),
             filling_ids: HashMap::new(),
+            open_nodes: HashSet::new(),
+            open_lists: HashSet::new(),
+            takes_slots: false,
         }
+    }
+
+    /// How far the whole text leads in the command of that index.
+    pub(super) fn reach(&mut self, command: usize) -> Reach {
+        self.open_nodes.clear();
+        self.takes_slots = false;
+        let end = self.lattice.end();
+        let compiled = &self.grammar.commands[command];
+        self.rules = &compiled.rules;
+        let arrivals = self.run(compiled.start, 0, Skips::Allowed);
+        let takes_slots = self.takes_slots || self.leads_to_list();
+        let has_keyword = self.has_keyword(compiled);
+        let is_whole = |(to, _, path): &Arrival| {
+            *to == end && has_keyword && self.slots(path.fillings, compiled).is_some()
+        };
+        Reach {
+            is_whole: arrivals.iter().any(is_whole),
+            takes_words: takes_slots || !self.open_nodes.is_empty(),
+            takes_slots,
+        }
+    }
+
+    /// Whether from a node at the end of the text a list can be reached.
+    fn leads_to_list(&self) -> bool {
+        let mut open: Vec<NodeId> = self.open_nodes.iter().copied().collect();
+        let mut seen = self.open_nodes.clone();
+        while let Some(node) = open.pop() {
+            let edges = self.grammar.node(node);
+            if !edges.lists.is_empty() {
+                return true;
+            }
+            let words = edges.words.iter().map(|(_, to)| *to);
+            let next = words.chain(edges.empty.iter().map(|(to, _)| *to));
+            open.extend(next.filter(|to| seen.insert(*to)));
+        }
+        false
     }
 
     /// The meanings of the whole text as the command of that index.
@@ -272,6 +327,9 @@ impl<'a> Search<'a> {
     /// Follows all edges of `node`.
     fn step(&mut self, node: NodeId, at: usize, path: Path, fronts: &mut Fronts) {
         let edges = self.grammar.node(node);
+        if at == self.lattice.end() && !edges.words.is_empty() {
+            self.open_nodes.insert(node);
+        }
         for (to, cost) in edges.empty {
             self.add(fronts, at, *to, path.pass(*cost));
         }
@@ -291,7 +349,10 @@ impl<'a> Search<'a> {
         if self.is_filled(path.fillings, edge.slot) {
             return;
         }
-        for span in self.spans_of(edge.list, at).iter() {
+        let spans = self.spans_of(edge.list, at);
+        let is_open = at == self.lattice.end() || self.open_lists.contains(&(edge.list, at));
+        self.takes_slots |= is_open;
+        for span in spans.iter() {
             if self
                 .context(span.value)
                 .is_some_and(|context| !self.rules.allow(context))
@@ -341,8 +402,20 @@ impl<'a> Search<'a> {
         if let Some(known) = self.spans.get(&(list, position)) {
             return Rc::clone(known);
         }
+        let outside = (std::mem::take(&mut self.open_nodes), self.takes_slots);
+        self.takes_slots = false;
+        let spans = self.values_of(list, position);
+        if self.takes_slots || !self.open_nodes.is_empty() {
+            self.open_lists.insert((list, position));
+        }
+        (self.open_nodes, self.takes_slots) = outside;
+        self.spans.insert((list, position), Rc::clone(&spans));
+        spans
+    }
+
+    fn values_of(&mut self, list: ListId, position: usize) -> Rc<[Span]> {
         let grammar = self.grammar;
-        let spans: Rc<[Span]> = match &grammar.lists[list as usize] {
+        match &grammar.lists[list as usize] {
             List::Values { start, .. } => {
                 let arrivals = self.run(*start, position, Skips::Forbidden).into_iter();
                 let value = |entry| Some(Value::Entry(list, entry));
@@ -356,11 +429,30 @@ impl<'a> Search<'a> {
                 let spans = arrivals.filter_map(|arrival| span(arrival, |_| value(arrival)));
                 spans.collect()
             }
-            List::Range(range) => self.numbers(position, *range),
-            List::Free => self.free_words(position),
+            List::Range(range) => {
+                self.takes_slots |= self.number_may_grow(position, *range);
+                self.numbers(position, *range)
+            }
+            List::Free => {
+                // There may always be more of them.
+                self.takes_slots = true;
+                self.free_words(position)
+            }
+        }
+    }
+
+    /// Whether the text ends in a number from `position` on that may be the beginning of another.
+    fn number_may_grow(&self, position: usize, range: NumberRange) -> bool {
+        let Some(first) = self.lattice.positions[position].word_index else {
+            return false;
         };
-        self.spans.insert((list, position), Rc::clone(&spans));
-        spans
+        let words = &self.spoken.words[first..];
+        let may_grow = |value| {
+            let whole = (range.from, range.to, range.step);
+            range.fractions != Fractions::None || numbers::may_grow(value, whole)
+        };
+        let mut readings = numbers::readings(words).into_iter();
+        readings.any(|(n_words, value)| n_words == words.len() && may_grow(value))
     }
 
     fn numbers(&self, position: usize, range: NumberRange) -> Rc<[Span]> {

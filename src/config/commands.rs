@@ -67,6 +67,9 @@ pub(super) fn read(root: &mut Section, to: &mut CommandsConfig) -> Result<(), Co
         &mut to.matching.heard_threshold,
     )?;
     section.number("heard_margin", 0.0..=100.0, &mut to.matching.heard_margin)?;
+    let patience = &mut to.patience;
+    section.integer("complete_ms", 0..=10_000, &mut patience.complete_ms)?;
+    section.integer("incomplete_ms", 0..=10_000, &mut patience.incomplete_ms)?;
     section.integer("max_running", 1..=64, &mut to.running.max_running)?;
     section.integer("max_waiting", 1..=1_000, &mut to.running.max_waiting)?;
     if let Some(entry) = section.take("skip_words") {

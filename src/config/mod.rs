@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::command::{Grammar, GrammarError, GrammarSpec, MatchOptions, Origin, RunnerOptions};
+use crate::command::{
+    Grammar, GrammarError, GrammarSpec, MatchOptions, Origin, Patience, RunnerOptions,
+};
 use crate::error::{Classify, Kind};
 use crate::kernels::BlockFormat;
 use crate::speech::SpeechOptions;
@@ -263,6 +265,8 @@ pub struct CommandsConfig {
     pub matching: MatchOptions,
     /// Limits of the programs that run.
     pub running: RunnerOptions,
+    /// How long to wait in a silence.
+    pub patience: Patience,
     /// The commands as written, with those of included files.
     pub spec: GrammarSpec,
     /// The commands, compiled.

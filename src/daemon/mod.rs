@@ -29,6 +29,7 @@ mod clock;
 mod pressure;
 mod timers_file;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
@@ -410,7 +411,12 @@ impl Gauge {
         let begun = Instant::now();
         take(recogniser, message, sink, shared);
         self.took += begun.elapsed();
-        if let (Speech::End { .. }, Some(heard)) = (message, heard) {
+        // An utterance may end in any message, and another begin with the next ones.
+        let goes_on = |heard: &Range<u64>| {
+            let now = recogniser.heard();
+            now.is_some_and(|now| now.start == heard.start)
+        };
+        if let Some(heard) = heard.filter(|heard| !goes_on(heard)) {
             let speech_s = (heard.end - heard.start.min(heard.end)) as f64;
             let speech_s = speech_s / f64::from(SAMPLE_RATE_HZ);
             let took = std::mem::take(&mut self.took);

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::conversation::Conversation;
 use crate::command::action::{self, beginning};
-use crate::command::{Action, Completion, Job, Matcher, Means, RunnerOptions, Traits, Undo};
+use crate::command::{
+    Action, Completion, Job, Matcher, Means, Patience, RunnerOptions, Traits, Undo,
+};
 use crate::config::CommandsConfig;
 use crate::dialogue::{self, Effect, Now, SavedTimer, StateFile};
 use crate::event::{Event, Seconds};
@@ -39,6 +41,8 @@ pub struct Commands {
     pub slots: Arc<BTreeSet<String>>,
     /// Limits of the actions that run.
     pub running: RunnerOptions,
+    /// How long to wait in a silence.
+    pub patience: Patience,
     /// How a conversation about them goes.
     pub dialogue: dialogue::Settings,
     /// Index of each by its name.
@@ -59,6 +63,7 @@ impl Commands {
             traits: commands.iter().map(|c| c.traits.clone()).collect(),
             slots: Arc::new(config.grammar.all_slots()),
             running: config.running,
+            patience: config.patience,
             dialogue: dialogue.clone(),
             by_name,
         }

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use super::control::Commands;
 use super::recogniser::{Ear, Purpose};
-use crate::command::Matcher;
 use crate::command::spoken::{SpokenGuide, Vocabulary};
+use crate::command::{Matcher, Progress};
 use crate::event::{Readings, Word};
 use crate::whisper::stream::{Conclusion, Step, Stream, StreamSettings};
 use crate::whisper::{Model, Options, WhisperError};
@@ -84,14 +84,22 @@ impl Ear for WhisperEar {
         let settled = (self.commands.as_ref()?).is_settled(text, self.max_commands);
         let abort = match purpose {
             Purpose::Pause => &self.abort.pause,
-            Purpose::Final => &self.abort.whole,
+            Purpose::Decision | Purpose::Final => &self.abort.whole,
         };
         (!settled).then(|| self.stream.weigh(text, abort))?
+    }
+
+    fn progress(&self, text: &str, readings: Option<&Readings>) -> Progress {
+        let commands = self.commands.as_ref();
+        commands.map_or(Progress::Unknown, |commands| {
+            commands.progress(text, readings)
+        })
     }
 
     fn conclude(&mut self, purpose: Purpose) -> Conclusion {
         match purpose {
             Purpose::Pause => self.stream.pause(&self.abort.pause),
+            Purpose::Decision => self.stream.pause(&self.abort.whole),
             Purpose::Final => self.stream.conclude(&self.abort.whole),
         }
     }

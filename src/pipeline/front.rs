@@ -16,8 +16,6 @@ use crate::vad::{EndCause, Piece, Segmenter, SegmenterConfig, WINDOW_SAMPLES};
 pub(crate) enum Speech {
     /// Somebody speaks.
     Start {
-        /// Number of the utterance, from 1.
-        id: u64,
         /// Where the speech begins.
         start_sample: u64,
         /// Where the audio that follows begins: earlier by the pre-roll.
@@ -29,6 +27,8 @@ pub(crate) enum Speech {
         samples: [f32; WINDOW_SAMPLES],
         /// How many of them count.
         n_valid: usize,
+        /// The probability of speech in them; none for those from before the start was known.
+        probability: Option<f32>,
     },
     /// They pause; perhaps that was all.
     Pause,
@@ -58,7 +58,6 @@ pub(crate) enum Ending {
 /// The front stage.
 pub(crate) struct Front {
     segmenter: Segmenter,
-    n_utterances: u64,
 }
 
 impl Front {
@@ -66,24 +65,20 @@ impl Front {
     pub(crate) fn new(cpu: Cpu, config: SegmenterConfig) -> Self {
         Front {
             segmenter: Segmenter::new(cpu, config),
-            n_utterances: 0,
         }
     }
 
     /// Takes samples.
     pub(crate) fn push(&mut self, samples: &[f32], sink: &mut dyn FnMut(Speech)) {
-        let n_utterances = &mut self.n_utterances;
-        self.segmenter.push(samples, &mut |piece| {
-            pass_on(piece, Ending::Complete, n_utterances, sink);
-        });
+        self.segmenter
+            .push(samples, &mut |piece| pass_on(piece, Ending::Complete, sink));
     }
 
     /// `n_samples` were lost here: what is being said ends, and the count goes on after the gap.
     pub(crate) fn gap(&mut self, n_samples: u64, reason: GapReason, sink: &mut dyn FnMut(Speech)) {
         let t0 = Seconds::of_sample(self.segmenter.now_samples());
-        let n_utterances = &mut self.n_utterances;
         self.segmenter.gap(n_samples, &mut |piece| {
-            pass_on(piece, Ending::Interrupted, n_utterances, sink);
+            pass_on(piece, Ending::Interrupted, sink);
         });
         let t1 = Seconds::of_sample(self.segmenter.now_samples());
         sink(Speech::Other(Event::Gap { t0, t1, reason }));
@@ -91,34 +86,36 @@ impl Front {
 
     /// Ends the utterance that is open, with every sample seen so far.
     pub(crate) fn flush(&mut self, ending: Ending, sink: &mut dyn FnMut(Speech)) {
-        let n_utterances = &mut self.n_utterances;
         self.segmenter
-            .flush(&mut |piece| pass_on(piece, ending, n_utterances, sink));
+            .flush(&mut |piece| pass_on(piece, ending, sink));
     }
 }
 
 /// The segmenter's piece as messages that own their samples; an utterance that ends otherwise than
 /// by silence ends in `ending`.
-fn pass_on(piece: Piece<'_>, ending: Ending, n_utterances: &mut u64, sink: &mut dyn FnMut(Speech)) {
+pub(super) fn pass_on(piece: Piece<'_>, ending: Ending, sink: &mut dyn FnMut(Speech)) {
     match piece {
         Piece::Start {
             at_sample,
             speech_at_sample,
         } => {
-            *n_utterances += 1;
             sink(Speech::Start {
-                id: *n_utterances,
                 start_sample: speech_at_sample,
                 first_sample: at_sample,
             });
         }
-        Piece::Audio { samples, .. } => {
+        Piece::Audio {
+            samples,
+            probability,
+            ..
+        } => {
             for chunk in samples.chunks(WINDOW_SAMPLES) {
                 let mut samples = [0.0; WINDOW_SAMPLES];
                 samples[..chunk.len()].copy_from_slice(chunk);
                 sink(Speech::Audio {
                     samples,
                     n_valid: chunk.len(),
+                    probability,
                 });
             }
         }

@@ -19,6 +19,7 @@ use crate::whisper::{Model, Options, WhisperError};
 
 mod control;
 mod conversation;
+mod divider;
 mod ear;
 mod front;
 mod recogniser;
@@ -29,6 +30,7 @@ pub use control::{Act, Commands};
 pub use ear::Abort;
 
 pub(crate) use control::{Control, carry_out, result_of};
+use divider::Divider;
 pub(crate) use front::{Ending, Front, Speech};
 use recogniser::Ear;
 pub(crate) use recogniser::INTERRUPTED;
@@ -88,8 +90,14 @@ impl Stages {
         };
         let mut recogniser = Recogniser::new(ear(model)?, partials);
         recogniser.set_smaller(settings.smaller.as_ref().map(ear).transpose()?);
+        let mut segmenter = settings.segmenter;
+        if let Some(commands) = &settings.commands {
+            let (divider, before) = Divider::new(segmenter, commands.patience);
+            recogniser.set_divider(divider);
+            segmenter = before;
+        }
         Ok(Stages {
-            front: Front::new(model.exec().cpu(), settings.segmenter),
+            front: Front::new(model.exec().cpu(), segmenter),
             recogniser,
             control: Control::new(settings.commands.clone()),
             speech: settings.commands.as_ref().map(|_| settings.speech.clone()),

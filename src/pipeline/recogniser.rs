@@ -9,7 +9,9 @@
 
 use std::ops::Range;
 
+use super::divider::Divider;
 use super::front::{Ending, Speech};
+use crate::command::Progress;
 use crate::event::{Event, Readings, Relief, Seconds, Word};
 use crate::whisper::stream::{Conclusion, Outcome, Step};
 
@@ -21,6 +23,8 @@ pub(crate) const INTERRUPTED: &str = "interrupted";
 pub(crate) enum Purpose {
     /// The speaker pauses: given up when they go on.
     Pause,
+    /// They have paused for so long that it counts whether that was all.
+    Decision,
     /// The last word: given up only at the deadline of a shutdown.
     Final,
 }
@@ -47,6 +51,9 @@ pub(crate) trait Ear: Send {
     /// its beginning, are now for good.
     fn wait(&mut self, rest: &[Word]) -> usize;
 
+    /// How far the speaker has come with a command.
+    fn progress(&self, text: &str, readings: Option<&Readings>) -> Progress;
+
     /// Which of the configured commands are in the audio that was just concluded as `text`.
     fn weigh(&mut self, text: &str, purpose: Purpose) -> Option<Readings>;
 }
@@ -72,6 +79,9 @@ pub(crate) struct Recogniser {
     is_smaller: bool,
     partials: Partials,
     relief: Relief,
+    /// Finds the edges of utterances where they depend on what is said.
+    divider: Option<Divider>,
+    n_utterances: u64,
     utterance: Option<Utterance>,
 }
 
@@ -91,14 +101,17 @@ struct Utterance {
 enum Pause {
     /// They speak.
     No,
-    /// They pause, and this is the rest of what they said, unless it was given up.
+    /// They pause, and this is the rest of what they said, unless it is not believed.
     Yes(Option<Rest>),
+    /// They pause, and to find out what they said was given up.
+    GivenUp,
 }
 
 /// What is left of an utterance beside its committed words.
 struct Rest {
     conclusion: Conclusion,
     readings: Option<Readings>,
+    progress: Progress,
 }
 
 impl Recogniser {
@@ -110,6 +123,8 @@ impl Recogniser {
             is_smaller: false,
             partials,
             relief: Relief::None,
+            divider: None,
+            n_utterances: 0,
             utterance: None,
         }
     }
@@ -117,6 +132,11 @@ impl Recogniser {
     /// A smaller model's ear, for [`Relief::SmallerModel`].
     pub(crate) fn set_smaller(&mut self, ear: Option<Box<dyn Ear>>) {
         self.other = ear;
+    }
+
+    /// Utterances are divided by what is said in them.
+    pub(crate) fn set_divider(&mut self, divider: Divider) {
+        self.divider = Some(divider);
     }
 
     /// Whether there is a smaller model.
@@ -155,27 +175,62 @@ impl Recogniser {
     /// Takes the front's next message. Audio is only stored; a pause and the end of speech have
     /// the rest of the utterance worked out.
     pub(crate) fn take(&mut self, speech: &Speech, sink: &mut dyn FnMut(Event)) {
+        let Some(mut divider) = self.divider.take() else {
+            return self.follow(speech, sink);
+        };
+        if self.is_given_up() && divider.is_decisive(speech) {
+            self.pause(Purpose::Decision, sink);
+            divider.wait_for(self.progress());
+        }
+        let mut pauses = false;
+        divider.take(speech, &mut |speech| {
+            pauses |= speech == Speech::Pause;
+            self.follow(&speech, sink);
+        });
+        if pauses {
+            divider.wait_for(self.progress());
+        }
+        self.divider = Some(divider);
+    }
+
+    /// How far the speaker had come in the present pause.
+    fn progress(&self) -> Progress {
+        match self.utterance.as_ref().map(|utterance| &utterance.pause) {
+            Some(Pause::Yes(Some(rest))) => rest.progress,
+            _ => Progress::Unknown,
+        }
+    }
+
+    /// Whether the speaker pauses, and it was given up to find out what they said.
+    fn is_given_up(&self) -> bool {
+        let pause = self.utterance.as_ref().map(|utterance| &utterance.pause);
+        matches!(pause, Some(Pause::GivenUp))
+    }
+
+    /// Does what a message says.
+    fn follow(&mut self, speech: &Speech, sink: &mut dyn FnMut(Event)) {
         match speech {
             Speech::Start {
-                id,
                 start_sample,
                 first_sample,
             } => {
                 self.end(*start_sample, Ending::Interrupted, sink);
-                self.begin(*id, *start_sample, *first_sample);
+                self.begin(*start_sample, *first_sample);
                 sink(Event::SpeechStart {
                     t: Seconds::of_sample(*start_sample),
-                    id: *id,
+                    id: self.n_utterances,
                 });
             }
-            Speech::Audio { samples, n_valid } => {
+            Speech::Audio {
+                samples, n_valid, ..
+            } => {
                 if let Some(utterance) = &mut self.utterance {
                     self.ear.hear(&samples[..*n_valid]);
                     utterance.n_samples += n_valid;
                 }
                 self.wait(sink);
             }
-            Speech::Pause => self.pause(sink),
+            Speech::Pause => self.pause(Purpose::Pause, sink),
             Speech::Resume => self.resume(),
             Speech::End { end_sample, ending } => self.end(*end_sample, *ending, sink),
             Speech::Other(event) => sink(event.clone()),
@@ -208,7 +263,7 @@ impl Recogniser {
         // Of what is not believed, nothing is shown either.
         utterance.volatile = utterance.commit(step.words, step.volatile, sink);
         // What was worked out in a pause may hold what is committed now.
-        if matches!(utterance.pause, Pause::Yes(_)) {
+        if !matches!(utterance.pause, Pause::No) {
             utterance.pause = Pause::Yes(None);
         }
         if step_samples.is_some() {
@@ -224,7 +279,7 @@ impl Recogniser {
         }
     }
 
-    fn begin(&mut self, id: u64, start_sample: u64, first_sample: u64) {
+    fn begin(&mut self, start_sample: u64, first_sample: u64) {
         let wants_smaller = self.relief == Relief::SmallerModel;
         if wants_smaller != self.is_smaller
             && let Some(other) = &mut self.other
@@ -237,8 +292,9 @@ impl Recogniser {
         let lead_samples = start_sample.saturating_sub(first_sample) as usize;
         let step_samples = self.step_samples();
         let next_step_samples = step_samples.map_or(usize::MAX, |step| lead_samples + step);
+        self.n_utterances += 1;
         self.utterance = Some(Utterance {
-            id,
+            id: self.n_utterances,
             start_sample,
             first_sample,
             n_samples: 0,
@@ -250,15 +306,18 @@ impl Recogniser {
     }
 
     /// The speaker pauses: the rest is worked out, and shown as a partial.
-    fn pause(&mut self, sink: &mut dyn FnMut(Event)) {
+    fn pause(&mut self, purpose: Purpose, sink: &mut dyn FnMut(Event)) {
         let step_samples = self.step_samples();
         let Some(utterance) = &mut self.utterance else {
             return;
         };
-        let mut rest = self.ear.conclude(Purpose::Pause);
+        let mut rest = self.ear.conclude(purpose);
         if rest.aborted || rest.doubtful {
             // Nothing is shown of it, and the final is worked out anew with more care.
-            utterance.pause = Pause::Yes(None);
+            utterance.pause = match rest.aborted {
+                true => Pause::GivenUp,
+                false => Pause::Yes(None),
+            };
             return;
         }
         let open = rest.words.split_off(rest.n_settled.min(rest.words.len()));
@@ -270,8 +329,10 @@ impl Recogniser {
             sink(utterance.partial());
         }
         let text = text_of(&utterance.committed) + &text_of(&rest.words);
+        let readings = self.ear.weigh(&text, purpose);
         utterance.pause = Pause::Yes(Some(Rest {
-            readings: self.ear.weigh(&text, Purpose::Pause),
+            progress: self.ear.progress(&text, readings.as_ref()),
+            readings,
             conclusion: rest,
         }));
     }
@@ -316,7 +377,9 @@ impl Recogniser {
         };
         let (rest, known) = match std::mem::replace(&mut utterance.pause, Pause::No) {
             Pause::Yes(Some(rest)) => (rest.conclusion, rest.readings),
-            Pause::Yes(None) | Pause::No => (self.ear.conclude(Purpose::Final), None),
+            Pause::Yes(None) | Pause::GivenUp | Pause::No => {
+                (self.ear.conclude(Purpose::Final), None)
+            }
         };
         let shown = std::mem::take(&mut utterance.volatile);
         // Cut short, it must not say less than what was shown already.
@@ -423,3 +486,7 @@ fn text_of(words: &[Word]) -> String {
 #[cfg(test)]
 #[path = "recogniser_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "divider_tests.rs"]
+mod divider_tests;

@@ -16,6 +16,7 @@ struct Script {
     aborts: Option<Purpose>,
     doubts: Option<Purpose>,
     settles_in_pauses: bool,
+    progress: Progress,
     n_samples: usize,
     n_committed: usize,
     calls: Arc<Mutex<Vec<Call>>>,
@@ -97,6 +98,10 @@ impl Ear for Script {
         }
     }
 
+    fn progress(&self, _text: &str, _readings: Option<&Readings>) -> Progress {
+        self.progress
+    }
+
     fn weigh(&mut self, _text: &str, _purpose: Purpose) -> Option<Readings> {
         None
     }
@@ -120,10 +125,9 @@ fn utterance(ear: Script, n_windows: usize, partials: Partials) -> Vec<Event> {
     let mut recogniser = Recogniser::new(Box::new(ear), partials);
     let mut events = Vec::new();
     let mut sink = |event| events.push(event);
-    let (id, start_sample, first_sample) = (7, 20_000, 16_000);
+    let (start_sample, first_sample) = (20_000, 16_000);
     recogniser.take(
         &Speech::Start {
-            id,
             start_sample,
             first_sample,
         },
@@ -135,6 +139,7 @@ fn utterance(ear: Script, n_windows: usize, partials: Partials) -> Vec<Event> {
             &Speech::Audio {
                 samples,
                 n_valid: WINDOW_SAMPLES,
+                probability: None,
             },
             &mut sink,
         );
@@ -184,7 +189,7 @@ fn captions_grow_and_end_with_the_final() {
         events[0],
         Event::SpeechStart {
             t: Seconds(1.25),
-            id: 7
+            id: 1
         }
     );
     assert_eq!(
@@ -268,7 +273,6 @@ fn with_pause(ear: Script, after: &[Speech]) -> (Vec<Call>, Vec<Event>) {
         }
     };
     take(&Speech::Start {
-        id: 1,
         start_sample: 0,
         first_sample: 0,
     });
@@ -286,6 +290,7 @@ fn window() -> Speech {
     Speech::Audio {
         samples: [0.1; WINDOW_SAMPLES],
         n_valid: WINDOW_SAMPLES,
+        probability: None,
     }
 }
 
@@ -398,7 +403,6 @@ fn flush_ends_what_is_open_and_nothing_else() {
     recogniser.flush(&mut |_| n_events += 1);
     assert_eq!(n_events, 0);
     let start = Speech::Start {
-        id: 1,
         start_sample: 0,
         first_sample: 0,
     };
@@ -408,6 +412,7 @@ fn flush_ends_what_is_open_and_nothing_else() {
         &Speech::Audio {
             samples,
             n_valid: 500,
+            probability: None,
         },
         &mut |_| {},
     );

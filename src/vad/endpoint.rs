@@ -164,6 +164,21 @@ impl Endpointer {
         self.now = at_sample;
     }
 
+    /// Takes over an utterance that speaks since `began_at`; the next window begins at `at_sample`.
+    pub fn resume(&mut self, began_at: u64, at_sample: u64) {
+        self.now = at_sample;
+        self.min_silence_samples = samples_from_ms(self.config.min_silence_ms);
+        self.state = State::Speaking {
+            began_at,
+            silence: None,
+        };
+    }
+
+    /// The next window begins at `at_sample`.
+    pub fn skip_to(&mut self, at_sample: u64) {
+        self.now = at_sample;
+    }
+
     /// Changes the silence that ends the present utterance: less when its words are complete,
     /// more when they are visibly not. Holds until the utterance ends; counts from the next
     /// window on.
@@ -182,6 +197,16 @@ impl Endpointer {
             } => ms_from_samples(self.now - since),
             _ => 0,
         }
+    }
+
+    /// How long the present utterance will have been silent after a window of this probability; 0 if
+    /// it speaks then, and between utterances.
+    pub fn silence_ms_after(&self, probability: f32) -> u64 {
+        let State::Speaking { silence, .. } = self.state else {
+            return 0;
+        };
+        let since = self.silence_after(silence, probability, self.now);
+        since.map_or(0, |since| ms_from_samples(self.now + WINDOW - since))
     }
 
     /// Whether an utterance has started and not ended.

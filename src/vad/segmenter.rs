@@ -1,29 +1,18 @@
-//! Cuts a stream of samples into utterances.
+//! Cuts a stream of samples into utterances: windows, judged by the detector, for the cutter.
 //!
 //! Enters: samples in pieces of any length. Leaves: for each utterance its start, its audio
 //! (pre-roll first) as it comes in, and its end, all on the sample clock. The pieces depend on
-//! the samples alone, not on how they were split. Memory is bounded by the pre-roll; nothing is
-//! allocated after construction.
+//! the samples alone, not on how they were split. Nothing is allocated after construction.
 
-use super::endpoint::{Edge, EndCause, EndpointConfig, Endpointer, max_candidate_samples};
+use super::WINDOW_SAMPLES;
+use super::cutter::{Cutter, Piece};
+use super::endpoint::EndpointConfig;
 use super::silero::Vad;
-use super::{WINDOW_SAMPLES, samples_from_ms};
 use crate::kernels::Cpu;
 
 /// Quiet windows the detector hears in a row before it is left alone, so that its state has
 /// settled on silence (about a second).
 const SETTLE_WINDOWS: u32 = 32;
-
-/// A window at or above this probability may be speech: utterances begin with soft or distant
-/// words that the detector doubts, and that belong to what follows.
-const HINT: f32 = 0.1;
-
-/// Windows without a hint that separate what was hinted at from what follows (about a quarter of a
-/// second).
-const HINT_GAP_WINDOWS: u32 = 8;
-
-/// How far before the first certain speech a hint may lie.
-const HINT_REACH_MS: u32 = 1_500;
 
 /// How utterances are found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,68 +36,28 @@ impl Default for SegmenterConfig {
     }
 }
 
-/// What the segmenter says, in this order for each utterance: one `Start`, `Audio` without gaps,
-/// in which every `Resume` follows a `Pause`, one `End`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Piece<'a> {
-    /// An utterance starts.
-    Start {
-        /// The first sample of its audio: the beginning of the pre-roll.
-        at_sample: u64,
-        /// The first sample of the first window of speech.
-        speech_at_sample: u64,
-    },
-    /// The next samples of the utterance.
-    Audio {
-        /// The first of them.
-        at_sample: u64,
-        /// The samples.
-        samples: &'a [f32],
-    },
-    /// The utterance has been silent for a while and may be over.
-    Pause,
-    /// It goes on after a pause.
-    Resume,
-    /// The utterance has ended; its audio went on to the sample at which that was decided.
-    End {
-        /// The sample after its last window of speech.
-        at_sample: u64,
-        /// Why it ended.
-        cause: EndCause,
-    },
-}
-
-/// Detector, endpointer and pre-roll of one stream.
+/// Detector and cutter of one stream.
 pub struct Segmenter {
     vad: Vad,
-    endpointer: Endpointer,
+    cutter: Cutter,
     gate: Gate,
     /// Samples of the window not yet complete.
     window: [f32; WINDOW_SAMPLES],
     n_filled: usize,
-    history: History,
     /// The last probability of speech.
     probability: f32,
-    pause_ms: u32,
-    /// A pause was told, and neither the end nor that it goes on.
-    in_pause: bool,
 }
 
 impl Segmenter {
     /// A segmenter at sample 0 that has heard nothing.
     pub fn new(cpu: Cpu, config: SegmenterConfig) -> Self {
-        let pre_roll_samples = samples_from_ms(config.endpoint.pre_roll_ms);
-        let candidate_samples = max_candidate_samples(config.endpoint.min_speech_ms);
         Segmenter {
             vad: Vad::new(cpu),
-            endpointer: Endpointer::new(config.endpoint),
+            cutter: Cutter::new(config.endpoint, config.pause_ms),
             gate: Gate::new(config.gate_dbfs),
             window: [0.0; WINDOW_SAMPLES],
             n_filled: 0,
-            history: History::new(pre_roll_samples, candidate_samples),
             probability: 0.0,
-            pause_ms: config.pause_ms,
-            in_pause: false,
         }
     }
 
@@ -134,12 +83,7 @@ impl Segmenter {
             self.window[self.n_filled..].fill(0.0);
             self.judge_window(sink);
         }
-        if let Some(Edge::End { at_sample, cause }) = self.endpointer.flush() {
-            sink(Piece::End {
-                at_sample: at_sample.min(end),
-                cause,
-            });
-        }
+        self.cutter.flush(end, sink);
         self.reset(end);
     }
 
@@ -152,17 +96,15 @@ impl Segmenter {
     /// Forgets everything heard; the next sample is number `at_sample`.
     pub fn reset(&mut self, at_sample: u64) {
         self.vad.reset();
-        self.endpointer.reset(at_sample);
+        self.cutter.reset(at_sample);
         self.gate.n_quiet = 0;
-        self.history.restart(at_sample);
         self.n_filled = 0;
         self.probability = 0.0;
-        self.in_pause = false;
     }
 
     /// Samples taken so far, lost ones included: the number of the next sample.
     pub fn now_samples(&self) -> u64 {
-        self.endpointer.now_samples() + self.n_filled as u64
+        self.cutter.now_samples() + self.n_filled as u64
     }
 
     /// The probability of speech in the last complete window.
@@ -172,71 +114,14 @@ impl Segmenter {
 
     /// Whether an utterance has started and not ended.
     pub fn is_speaking(&self) -> bool {
-        self.endpointer.is_speaking()
-    }
-
-    /// How long the present utterance has been silent; 0 while it speaks, and between utterances.
-    pub fn silence_ms(&self) -> u64 {
-        self.endpointer.silence_ms()
-    }
-
-    /// Changes the silence that ends the present utterance, see
-    /// [`Endpointer::set_min_silence_ms`].
-    pub fn set_min_silence_ms(&mut self, ms: u32) {
-        self.endpointer.set_min_silence_ms(ms);
+        self.cutter.is_speaking()
     }
 
     /// Judges the window, of which the first `n_filled` samples are real.
     fn judge_window(&mut self, sink: &mut dyn FnMut(Piece<'_>)) {
-        let at_sample = self.endpointer.now_samples();
         self.probability = self.gate.judge(&self.window, &mut self.vad);
         let samples = &self.window[..self.n_filled];
-        let was_speaking = self.endpointer.is_speaking();
-        let edge = self.endpointer.push(self.probability);
-        if was_speaking {
-            sink(Piece::Audio { at_sample, samples });
-        } else {
-            self.history.push(samples, self.probability);
-        }
-        match edge {
-            Some(Edge::Start {
-                at_sample: speech_at_sample,
-            }) => {
-                let (at_sample, samples) = self.history.since(speech_at_sample);
-                sink(Piece::Start {
-                    at_sample,
-                    speech_at_sample,
-                });
-                sink(Piece::Audio { at_sample, samples });
-            }
-            Some(Edge::End {
-                at_sample: end,
-                cause,
-            }) => {
-                // The last window may be shorter than the endpointer believes.
-                let end = end.min(at_sample + samples.len() as u64);
-                sink(Piece::End {
-                    at_sample: end,
-                    cause,
-                });
-                // What was said belongs to one utterance only.
-                self.history.restart(self.endpointer.now_samples());
-                self.in_pause = false;
-            }
-            None => self.tell_pause(sink),
-        }
-    }
-
-    /// Says when the present utterance pauses and when it goes on.
-    fn tell_pause(&mut self, sink: &mut dyn FnMut(Piece<'_>)) {
-        let silence_ms = self.endpointer.silence_ms();
-        if self.in_pause && silence_ms == 0 {
-            self.in_pause = false;
-            sink(Piece::Resume);
-        } else if !self.in_pause && self.pause_ms > 0 && silence_ms >= u64::from(self.pause_ms) {
-            self.in_pause = true;
-            sink(Piece::Pause);
-        }
+        self.cutter.push(samples, self.probability, sink);
     }
 }
 
@@ -275,81 +160,14 @@ impl Gate {
     }
 }
 
-/// The latest samples before an utterance is known to have started.
-struct History {
-    samples: Vec<f32>,
-    /// The number of the sample after the last.
-    end: u64,
-    pre_roll_samples: u64,
-    /// Where windows that may be speech began.
-    hinted_from: Option<u64>,
-    /// Windows since the last of them.
-    n_unhinted: u32,
-    /// Samples that are kept in any case; the buffer holds twice that, so that moving them to its
-    /// front is rare.
-    n_kept: usize,
-}
-
-impl History {
-    /// Speech is known at most `candidate_samples` after its beginning.
-    fn new(pre_roll_samples: u64, candidate_samples: u64) -> Self {
-        let reach_samples = candidate_samples + samples_from_ms(HINT_REACH_MS);
-        let n_kept = (pre_roll_samples + reach_samples) as usize + WINDOW_SAMPLES;
-        History {
-            samples: Vec::with_capacity(2 * n_kept),
-            end: 0,
-            pre_roll_samples,
-            hinted_from: None,
-            n_unhinted: 0,
-            n_kept,
-        }
-    }
-
-    fn push(&mut self, samples: &[f32], probability: f32) {
-        if probability >= HINT {
-            self.hinted_from.get_or_insert(self.end);
-            self.n_unhinted = 0;
-        } else {
-            self.n_unhinted += 1;
-            if self.n_unhinted > HINT_GAP_WINDOWS {
-                self.hinted_from = None;
-            }
-        }
-        if self.samples.len() + samples.len() > 2 * self.n_kept {
-            self.samples.drain(..self.samples.len() - self.n_kept);
-        }
-        self.samples.extend_from_slice(samples);
-        self.end += samples.len() as u64;
-    }
-
-    /// The audio from the pre-roll before `speech_at_sample` on, or before the hints that led up to
-    /// it, as far as it is there, and the number of its first sample.
-    fn since(&self, speech_at_sample: u64) -> (u64, &[f32]) {
-        let oldest = self.end - self.samples.len() as u64;
-        let earliest = speech_at_sample.saturating_sub(samples_from_ms(HINT_REACH_MS));
-        let hinted_from = self.hinted_from.unwrap_or(speech_at_sample).max(earliest);
-        let begin = speech_at_sample
-            .min(hinted_from)
-            .saturating_sub(self.pre_roll_samples)
-            .max(oldest);
-        (begin, &self.samples[(begin - oldest) as usize..])
-    }
-
-    /// Forgets all; the next sample is number `at_sample`.
-    fn restart(&mut self, at_sample: u64) {
-        self.samples.clear();
-        self.hinted_from = None;
-        self.n_unhinted = 0;
-        self.end = at_sample;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::dsp::golden;
+    use crate::vad::cutter::HINT_REACH_MS;
+    use crate::vad::{EndCause, samples_from_ms};
 
     /// An owned copy of a piece, consecutive audio joined.
     #[derive(Clone, Debug, PartialEq)]
@@ -369,7 +187,9 @@ mod tests {
             } => {
                 said.push(Said::Start(at_sample, speech_at_sample));
             }
-            Piece::Audio { at_sample, samples } => match said.last_mut() {
+            Piece::Audio {
+                at_sample, samples, ..
+            } => match said.last_mut() {
                 Some(Said::Audio(begin, audio)) => {
                     assert_eq!(*begin + audio.len() as u64, at_sample, "audio has a gap");
                     audio.extend_from_slice(samples);
@@ -489,32 +309,6 @@ mod tests {
     }
 
     #[test]
-    fn hints_reach_back_over_short_gaps_only() {
-        let window = [0.0; WINDOW_SAMPLES];
-        let begin = |probabilities: &[f32]| {
-            let mut history = History::new(1024, 1536);
-            for &p in probabilities {
-                history.push(&window, p);
-            }
-            let speech_at = (probabilities.len() - 1) * WINDOW_SAMPLES;
-            let (at, samples) = history.since(speech_at as u64);
-            assert_eq!(
-                at as usize + samples.len(),
-                probabilities.len() * WINDOW_SAMPLES
-            );
-            (speech_at - 1024 - at as usize) / WINDOW_SAMPLES
-        };
-        let with_hint = |n_before: usize, gap: usize| {
-            [vec![0.0; n_before], vec![0.2], vec![0.0; gap], vec![0.9]].concat()
-        };
-        assert_eq!(begin(&with_hint(40, 0)), 1);
-        assert_eq!(begin(&with_hint(40, 8)), 9);
-        assert_eq!(begin(&with_hint(40, 9)), 0);
-        // A hum all the time reaches back as far as anything may.
-        assert_eq!(begin(&[0.2; 200]), 24_000 / WINDOW_SAMPLES);
-    }
-
-    #[test]
     fn the_gate_changes_no_edge() {
         let samples = conversation();
         let ungated = SegmenterConfig {
@@ -602,22 +396,6 @@ mod tests {
             found.windows(2).all(|pair| pair[0].1 <= pair[1].0),
             "overlap: {found:?}"
         );
-    }
-
-    #[test]
-    fn history_keeps_the_latest_and_never_grows() {
-        let mut history = History::new(100, 50);
-        let capacity = history.samples.capacity();
-        let numbers: Vec<f32> = (0..100_000).map(|i| i as f32).collect();
-        for chunk in numbers.chunks(WINDOW_SAMPLES) {
-            history.push(chunk, 0.0);
-            let speech = history.end.saturating_sub(50);
-            let (begin, samples) = history.since(speech);
-            assert_eq!(begin, speech.saturating_sub(100));
-            assert_eq!(samples[0], begin as f32);
-            assert_eq!(begin + samples.len() as u64, history.end);
-        }
-        assert_eq!(history.samples.capacity(), capacity);
     }
 
     proptest! {
