@@ -322,30 +322,13 @@ fn time_ways() -> Vec<Way> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::Arc;
-
-    use crate::command::{
-        CommandSpec, Grammar, GrammarSpec, Match, MatchOptions, Matcher, Sentence,
-    };
+    use crate::command::test_grammar::{matcher_of, spec_of};
+    use crate::command::{Match, Matcher};
 
     fn matcher(template: &str) -> Matcher {
-        let command = CommandSpec {
-            name: "x".to_owned(),
-            sentences: vec![Sentence {
-                template: template.to_owned(),
-                ..Sentence::default()
-            }],
-            ..CommandSpec::default()
-        };
-        let spec = GrammarSpec {
-            commands: vec![command],
-            ..GrammarSpec::default()
-        };
-        let mut errors = Vec::new();
-        let grammar = Grammar::compile(&spec, &mut errors);
-        assert!(errors.is_empty(), "{errors:?}");
-        assert_eq!(grammar.slots(0), ["v"].into());
-        Matcher::new(Arc::new(grammar), MatchOptions::default())
+        let matcher = matcher_of(&spec_of(&[("x", template)]));
+        assert_eq!(matcher.grammar().slots(0), ["v"].into());
+        matcher
     }
 
     /// The slot of a text that is understood word for word.

@@ -387,7 +387,7 @@ pub fn trade_off(recordings: &[Recording], options: MatchOptions, axis: Axis) ->
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::command::{CommandSpec, GrammarSpec, Sentence};
+    use crate::command::test_grammar::{compiled, spec_of};
     use crate::event::Reading;
 
     fn heard(score: f32, margin: f32, fit: Fit) -> Utterance {
@@ -531,20 +531,12 @@ mod tests {
     }
 
     fn matcher_for(options: MatchOptions) -> Matcher {
-        let sentences = ["(make|brew) [a] latte", "brew a mocha", "stop"];
-        let command = |(i, template): (usize, &&str)| CommandSpec {
-            name: i.to_string(),
-            sentences: vec![Sentence {
-                template: (*template).to_owned(),
-                ..Sentence::default()
-            }],
-            ..CommandSpec::default()
-        };
-        let spec = GrammarSpec {
-            commands: sentences.iter().enumerate().map(command).collect(),
-            ..GrammarSpec::default()
-        };
-        Matcher::new(Arc::new(Grammar::compile(&spec, &mut Vec::new())), options)
+        let commands = [
+            ("0", "(make|brew) [a] latte"),
+            ("1", "brew a mocha"),
+            ("2", "stop"),
+        ];
+        Matcher::new(compiled(&spec_of(&commands)), options)
     }
 
     /// What the probe finds must be what the matcher decides, at any thresholds.

@@ -122,38 +122,24 @@ fn log_add(a: f32, b: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::command::{CommandSpec, Grammar, GrammarSpec, MatchOptions, Sentence};
+    use crate::command::MatchOptions;
+    use crate::command::test_grammar::{compiled, spec_of};
     use crate::event::Reading;
 
     fn matcher() -> Matcher {
-        let command = |(name, template): &(&str, &str)| CommandSpec {
-            name: (*name).to_owned(),
-            sentences: vec![Sentence {
-                template: (*template).to_owned(),
-                ..Sentence::default()
-            }],
-            ..CommandSpec::default()
-        };
         let commands = [
             ("latte", "(make|brew) [a] latte"),
             ("mocha", "(make|brew) [a] mocha"),
             ("tea", "brew tea"),
             ("again", "brew tea"),
         ];
-        let spec = GrammarSpec {
-            commands: commands.iter().map(command).collect(),
-            ..GrammarSpec::default()
-        };
-        let grammar = Grammar::compile(&spec, &mut Vec::new());
         let options = MatchOptions {
             heard_threshold: -1.0,
             heard_margin: 1.0,
             ..MatchOptions::default()
         };
-        Matcher::new(Arc::new(grammar), options)
+        Matcher::new(compiled(&spec_of(&commands)), options)
     }
 
     /// What is understood of a transcription with a log-probability of -2, and of what was heard.

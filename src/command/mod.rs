@@ -26,7 +26,6 @@ mod precedence;
 mod progress;
 pub mod sample;
 mod search;
-mod settled;
 mod several;
 pub mod spec;
 mod spelling;
@@ -46,5 +45,7 @@ pub use spec::{
 };
 pub use traits::{BuiltIn, Care, Traits, Undo};
 
+#[cfg(test)]
+mod test_grammar;
 #[cfg(test)]
 mod tests;

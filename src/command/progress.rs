@@ -92,6 +92,13 @@ impl Matcher {
         }
     }
 
+    /// The command that `text` is word for word, when nothing that may follow can change it.
+    pub(crate) fn settled(&self, text: &str) -> Option<Match> {
+        let found = self.word_for_word(&Spoken::new(text));
+        let is_command = matches!(found, Match::Accepted { .. });
+        (is_command && self.progress_of(text, 0.0) == Progress::Complete).then_some(found)
+    }
+
     fn progress_of(&self, text: &str, most_left_out: f32) -> Progress {
         let spoken = Spoken::new(text);
         let words = &spoken.words;
@@ -125,28 +132,20 @@ impl Matcher {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::sync::Arc;
-
     use super::*;
-    use crate::command::{
-        CommandSpec, Grammar, GrammarSpec, ListSpec, ListValue, MatchOptions, NumberRange, Sentence,
-    };
+    use crate::command::test_grammar::{matcher_of, sentence, spec_of};
+    use crate::command::{ListSpec, ListValue, NumberRange};
     use crate::event::Reading;
 
-    fn sentence(template: &str) -> Sentence {
-        Sentence {
-            template: template.to_owned(),
-            ..Sentence::default()
-        }
+    fn values(all: &[&str]) -> ListSpec {
+        let value = |spoken: &&str| ListValue {
+            spoken: sentence(spoken),
+            ..ListValue::default()
+        };
+        ListSpec::Values(all.iter().map(value).collect())
     }
 
     fn matcher() -> Matcher {
-        let command = |(name, template): &(&str, &str)| CommandSpec {
-            name: (*name).to_owned(),
-            sentences: vec![sentence(template)],
-            ..CommandSpec::default()
-        };
         let commands = [
             ("lights", "turn (on|off) the {room} lights [please]"),
             ("tea", "make me a tea [with {milk}]"),
@@ -155,32 +154,20 @@ mod tests {
             ("volume", "set volume to {level}"),
             ("room", "i am in the {room}"),
         ];
-        let value = |spoken: &&str| ListValue {
-            spoken: sentence(spoken),
-            value: None,
-            context: BTreeMap::new(),
-        };
-        let values = |all: &[&str]| ListSpec::Values(all.iter().map(value).collect());
         let level = ListSpec::Range(NumberRange {
             step: 5,
             ..NumberRange::new(0, 100)
         });
-        let spec = GrammarSpec {
-            commands: commands.iter().map(command).collect(),
-            lists: BTreeMap::from([
-                (
-                    "room".to_owned(),
-                    values(&["kitchen", "living room", "living"]),
-                ),
-                ("milk".to_owned(), values(&["milk", "cream"])),
-                ("level".to_owned(), level),
-            ]),
-            ..GrammarSpec::default()
-        };
-        let mut errors = Vec::new();
-        let grammar = Grammar::compile(&spec, &mut errors);
-        assert!(errors.is_empty(), "{errors:?}");
-        Matcher::new(Arc::new(grammar), MatchOptions::default())
+        let mut spec = spec_of(&commands);
+        let lists = [
+            ("room", values(&["kitchen", "living room", "living"])),
+            ("milk", values(&["milk", "cream"])),
+            ("level", level),
+        ];
+        for (name, list) in lists {
+            spec.lists.insert(name.to_owned(), list);
+        }
+        matcher_of(&spec)
     }
 
     fn progress(text: &str) -> Progress {
@@ -256,5 +243,62 @@ mod tests {
             incomplete_ms: 0,
         };
         assert_eq!((off.shortest_ms(700), off.longest_ms(700)), (700, 700));
+    }
+
+    fn settled(templates: &[&str], text: &str) -> bool {
+        let names = ["a", "b"];
+        let commands: Vec<_> = names.into_iter().zip(templates.iter().copied()).collect();
+        let mut spec = spec_of(&commands);
+        let rooms = values(&["kitchen", "living", "living room"]);
+        spec.lists.insert("room".to_owned(), rooms);
+        matcher_of(&spec).settled(text).is_some()
+    }
+
+    #[test]
+    fn what_can_become_another_command_is_not_settled() {
+        assert!(settled(&["lights off"], "Lights off."));
+        assert!(!settled(&["lights off"], "lights"));
+        assert!(!settled(
+            &["lights off", "lights off at noon"],
+            "lights off"
+        ));
+        assert!(settled(&["lights off", "lights on at noon"], "lights off"));
+        assert!(!settled(&["lights off [in the {room}]"], "lights off"));
+        assert!(settled(
+            &["lights off [in the {room}]"],
+            "lights off in the kitchen"
+        ));
+        assert!(!settled(
+            &["lights off [in the {room}]"],
+            "lights off in the living"
+        ));
+        assert!(settled(
+            &["lights off [in the {room}]"],
+            "lights off in the living room"
+        ));
+        assert!(!settled(&["{room} off", "kitchen off now"], "kitchen off"));
+    }
+
+    #[test]
+    fn small_talk_behind_it_changes_nothing() {
+        assert!(settled(&["lights off [(please|now)]"], "lights off"));
+        assert!(settled(&["{room} off [please]"], "kitchen off"));
+    }
+
+    #[test]
+    fn numbers_may_go_on() {
+        let volume = ["volume {0..100:level}"];
+        assert!(!settled(&volume, "volume twenty"));
+        assert!(settled(&volume, "volume 21"));
+        assert!(settled(&volume, "volume fifteen"));
+        assert!(settled(&volume, "volume five"));
+        assert!(settled(&volume, "volume one hundred"));
+        assert!(!settled(&volume, "volume one"));
+        assert!(!settled(&["volume {0..1000:level}"], "volume five"));
+        assert!(!settled(&["volume {0..1000000:level}"], "volume five"));
+        assert!(settled(
+            &["volume {0..100:level} percent"],
+            "volume twenty percent"
+        ));
     }
 }

@@ -281,32 +281,20 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::command::{
-        CommandSpec, GrammarSpec, ListSpec, Match, MatchOptions, Matcher, NumberRange, Sentence,
-    };
+    use crate::command::test_grammar::{compiled, spec_of};
+    use crate::command::{ListSpec, Match, MatchOptions, Matcher, NumberRange};
 
-    fn grammar(sentences: &[&str]) -> Grammar {
-        let command = |(i, template): (usize, &&str)| CommandSpec {
-            name: format!("c{i}"),
-            sentences: vec![Sentence {
-                template: (*template).to_owned(),
-                ..Sentence::default()
-            }],
-            ..CommandSpec::default()
-        };
+    fn grammar(sentences: &[&str]) -> Arc<Grammar> {
+        let names: Vec<String> = (0..sentences.len()).map(|i| format!("c{i}")).collect();
+        let names = names.iter().map(String::as_str);
+        let commands: Vec<_> = names.zip(sentences.iter().copied()).collect();
+        let mut spec = spec_of(&commands);
         let levels = ListSpec::Range(NumberRange {
             step: 5,
             ..NumberRange::new(-10, 30)
         });
-        let spec = GrammarSpec {
-            commands: sentences.iter().enumerate().map(command).collect(),
-            lists: BTreeMap::from([("level".to_owned(), levels)]),
-            ..GrammarSpec::default()
-        };
-        let mut errors = Vec::new();
-        let grammar = Grammar::compile(&spec, &mut errors);
-        assert!(errors.is_empty(), "{errors:?}");
-        grammar
+        spec.lists.insert("level".to_owned(), levels);
+        compiled(&spec)
     }
 
     #[test]
@@ -319,7 +307,7 @@ mod tests {
             "wait {duration:long} please",
             "note {text*} for {time:at}",
         ]);
-        let matcher = Matcher::new(Arc::new(grammar.clone()), MatchOptions::default());
+        let matcher = Matcher::new(grammar.clone(), MatchOptions::default());
         let mut sampler = Sampler::new(&grammar, 7);
         for i in 0..900 {
             let sampled = sampler.sentence(i % 6).unwrap();

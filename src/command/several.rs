@@ -145,20 +145,10 @@ fn pieces(text: &str) -> Vec<Piece> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::command::{CommandSpec, Grammar, GrammarSpec, MatchOptions, Sentence};
+    use crate::command::test_grammar::{matcher_of, spec_of};
 
     fn matcher() -> Matcher {
-        let command = |(name, template): &(&str, &str)| CommandSpec {
-            name: (*name).to_owned(),
-            sentences: vec![Sentence {
-                template: (*template).to_owned(),
-                ..Sentence::default()
-            }],
-            ..CommandSpec::default()
-        };
         let commands = [
             ("lights", "turn (on|off) [the] [kitchen] lights"),
             ("timer", "set [a] timer for {1..999:n} minutes"),
@@ -167,12 +157,7 @@ mod tests {
             ("pepper", "pepper"),
             ("stop", "stop [the music]"),
         ];
-        let spec = GrammarSpec {
-            commands: commands.iter().map(command).collect(),
-            ..GrammarSpec::default()
-        };
-        let grammar = Grammar::compile(&spec, &mut Vec::new());
-        Matcher::new(Arc::new(grammar), MatchOptions::default())
+        matcher_of(&spec_of(&commands))
     }
 
     fn understood(text: &str) -> Vec<String> {

@@ -318,7 +318,8 @@ fn fractions_of(range: &NumberRange) -> Vec<String> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::command::{CommandSpec, GrammarSpec, ListSpec, NumberRange, Sentence};
+    use crate::command::test_grammar::{compiled, spec_of};
+    use crate::command::{ListSpec, NumberRange};
 
     const TOKENS: [&str; 15] = [
         " turn", " Turn", " on", " off", ",", ".", " the", " light", "s", " 1", "5", " fif",
@@ -326,30 +327,14 @@ mod tests {
     ];
 
     fn guide(template: &str) -> SpokenGuide {
-        let command = CommandSpec {
-            name: "x".to_owned(),
-            sentences: vec![Sentence {
-                template: template.to_owned(),
-                ..Sentence::default()
-            }],
-            ..CommandSpec::default()
-        };
-        let spec = GrammarSpec {
-            commands: vec![command],
-            lists: BTreeMap::from([(
-                "level".to_owned(),
-                ListSpec::Range(NumberRange {
-                    step: 5,
-                    ..NumberRange::new(0, 100)
-                }),
-            )]),
-            ..GrammarSpec::default()
-        };
-        let mut errors = Vec::new();
-        let grammar = Grammar::compile(&spec, &mut errors);
-        assert!(errors.is_empty(), "{errors:?}");
+        let mut spec = spec_of(&[("x", template)]);
+        let level = ListSpec::Range(NumberRange {
+            step: 5,
+            ..NumberRange::new(0, 100)
+        });
+        spec.lists.insert("level".to_owned(), level);
         let vocabulary = Vocabulary::new(TOKENS.len() as u32, |t| TOKENS[t as usize].as_bytes());
-        SpokenGuide::new(Arc::new(grammar), vocabulary)
+        SpokenGuide::new(compiled(&spec), vocabulary)
     }
 
     /// Whether the guide lets a text through, token by token, and whether it may end there.

@@ -114,9 +114,30 @@ pub(crate) fn conditions(noise: Option<&Noise>) -> Vec<Option<f64>> {
     })
 }
 
-/// What a run under one condition is called.
-pub(crate) fn condition_name(snr_db: Option<f64>) -> String {
-    snr_db.map_or("as recorded".to_owned(), |db| format!("{db} dB"))
+/// Plays all `clips`, with noise if there is any, until a stop is requested; `take` gets each with the
+/// number of its samples and what came out of it.
+pub(crate) fn each_heard(
+    clips: &[Clip],
+    noise: Option<(&Noise, f64)>,
+    player: &Player<'_>,
+    take: &mut dyn FnMut(&Clip, usize, &Heard),
+) -> Result<(), Failure> {
+    let condition = noise.map_or("as recorded".to_owned(), |(_, db)| format!("{db} dB"));
+    let bar = progress::count(clips.len(), &condition);
+    for (i, clip) in clips.iter().enumerate() {
+        let mut samples = clip.samples()?;
+        if let Some((noise, snr_db)) = noise {
+            noise.add_to(&mut samples, snr_db, i);
+        }
+        let heard = player.play(&samples)?;
+        if player.stop.is_requested() {
+            break;
+        }
+        take(clip, samples.len(), &heard);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(())
 }
 
 /// What was understood under one condition.
@@ -225,24 +246,12 @@ impl Sums {
         player: &Player<'_>,
         misses: &mut Vec<(String, Map<String, Value>)>,
     ) -> Result<(), Failure> {
-        let bar = progress::count(clips.len(), &condition_name(noise.map(|(_, db)| db)));
-        for (i, clip) in clips.iter().enumerate() {
-            let mut samples = clip.samples()?;
-            if let Some((noise, snr_db)) = noise {
-                noise.add_to(&mut samples, snr_db, i);
-            }
-            let heard = player.play(&samples)?;
-            if player.stop.is_requested() {
-                break;
-            }
-            let understood = Understood::of(&heard);
-            if !self.add(clip.label.as_ref(), samples.len(), &understood) {
+        each_heard(clips, noise, player, &mut |clip, n_samples, heard| {
+            let understood = Understood::of(heard);
+            if !self.add(clip.label.as_ref(), n_samples, &understood) {
                 misses.push(understood.told(&clip.file));
             }
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
-        Ok(())
+        })
     }
 
     /// Counts a recording of `n_samples`; whether it was understood as it should be.

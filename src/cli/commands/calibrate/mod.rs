@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
-use crate::cli::bench::commands::{commands_of, condition_name, conditions};
+use crate::cli::bench::commands::{commands_of, conditions, each_heard};
 use crate::cli::bench::live::{Heard, Pace, Player};
 use crate::cli::clips::{self, Clip, Label, LabelArgs, Noise, NoiseArgs};
 use crate::cli::mixture::MixArgs;
 use crate::cli::output::Out;
 use crate::cli::setup::Setup;
 use crate::cli::signals::{self, OnSignal};
-use crate::cli::{Failure, Globals, progress};
+use crate::cli::{Failure, Globals};
 use crate::command::MatchOptions;
 use crate::command::calibrate::{self, Axis, Choice, Fit, Probe, Recording, Tally, most_per_hour};
 use crate::dsp::SAMPLE_RATE_HZ;
@@ -183,21 +183,9 @@ impl Collected {
         if clips.is_empty() || player.stop.is_requested() {
             return Ok(());
         }
-        let bar = progress::count(clips.len(), &condition_name(noise.map(|(_, db)| db)));
-        for (i, clip) in clips.iter().enumerate() {
-            let mut samples = clip.samples()?;
-            if let Some((noise, snr_db)) = noise {
-                noise.add_to(&mut samples, snr_db, i);
-            }
-            let heard = player.play(&samples)?;
-            if player.stop.is_requested() {
-                break;
-            }
-            self.add(clip.label.as_ref(), samples.len(), &heard, probe);
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
-        Ok(())
+        each_heard(clips, noise, player, &mut |clip, n_samples, heard| {
+            self.add(clip.label.as_ref(), n_samples, heard, probe);
+        })
     }
 
     fn add(&mut self, label: Option<&Label>, n_samples: usize, heard: &Heard, probe: &Probe) {
