@@ -365,6 +365,39 @@ fn the_command_line_tests_a_text() {
 }
 
 #[test]
+fn a_text_is_tested_as_it_would_be_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    let text = "[listen]\nmode = 'wake'\nwake_phrases = ['okay']\n[timers]\nenabled = true\n\
+                [[command]]\nname = 'door'\nconfirm = true\nsentences = ['open the door']\n";
+    fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let both = "open the door and set a timer for five minutes";
+    let output = stdout(&hark(&["commands", "test", both, "--config", file]));
+    let lines: Vec<&str> = output.lines().map(str::trim).collect();
+    assert_eq!(
+        lines,
+        [
+            "door  score 0.00",
+            "asks first",
+            "timer.set  score 0.00",
+            "length = 300"
+        ]
+    );
+    let output = hark(&["commands", "check", "--config", file]);
+    let lines = stdout(&output);
+    assert!(
+        lines.contains(&format!("{file}:3: warning: the wake phrase \"okay\"")),
+        "{lines}"
+    );
+    assert!(
+        lines.ends_with("1 commands, 1 sentences: no mistakes\n"),
+        "{lines}"
+    );
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
 fn the_command_line_lists_and_checks() {
     let text = stdout(&hark(&[
         "commands",

@@ -7,6 +7,8 @@ use super::ConfigError;
 use super::actions::action;
 use super::document::{Entry, Section};
 use super::lists::sentence;
+use crate::command::advice::{Remark, Weight};
+use crate::command::lint::wake_phrase;
 use crate::command::mistake::nearest;
 use crate::command::{Care, GrammarError, GrammarSpec, Traits, Undo, words};
 use crate::dialogue::{
@@ -17,13 +19,14 @@ use crate::dialogue::{
 const MAX_PHRASES: usize = 16;
 const MAX_PHRASE_WORDS: usize = 8;
 
-/// Reads the three sections; mistakes in their phrases are appended to `mistakes`.
+/// Reads the three sections; mistakes in their phrases are appended to `mistakes`, and what is
+/// allowed and not wise to `remarks`.
 pub(super) fn read(
     root: &mut Section,
     to: &mut Settings,
-    mistakes: &mut Vec<GrammarError>,
+    (mistakes, remarks): (&mut Vec<GrammarError>, &mut Vec<Remark>),
 ) -> Result<(), ConfigError> {
-    listen(root.section("listen")?, &mut to.listen, mistakes)?;
+    listen(root.section("listen")?, &mut to.listen, (mistakes, remarks))?;
     talk(root.section("dialogue")?, &mut to.talk, mistakes)?;
     timers(root.section("timers")?, &mut to.timers)
 }
@@ -31,7 +34,7 @@ pub(super) fn read(
 fn listen(
     mut section: Section,
     to: &mut ListenSettings,
-    mistakes: &mut Vec<GrammarError>,
+    (mistakes, remarks): (&mut Vec<GrammarError>, &mut Vec<Remark>),
 ) -> Result<(), ConfigError> {
     let modes = [
         ("always", ListenMode::Always),
@@ -40,7 +43,14 @@ fn listen(
     ];
     section.choice("mode", &modes, &mut to.mode)?;
     if let Some(entry) = section.take("wake_phrases") {
+        let origin = entry.origin.clone();
         to.wake_phrases = wake_phrases(entry)?;
+        let texts = to.wake_phrases.iter().filter_map(|p| wake_phrase(p));
+        remarks.extend(texts.map(|text| Remark {
+            origin: origin.clone(),
+            weight: Weight::Warning,
+            text,
+        }));
     }
     section.number("follow_up_s", 0.0..=600.0, &mut to.follow_up_s)?;
     phrases(&mut section, "stop_words", &mut to.stop_words, mistakes)?;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::command::advice::Remark;
 use crate::command::{
     Grammar, GrammarError, GrammarSpec, MatchOptions, Origin, Patience, RunnerOptions,
 };
@@ -57,6 +58,8 @@ pub struct Config {
     pub commands: CommandsConfig,
     /// How a conversation about it goes.
     pub dialogue: crate::dialogue::Settings,
+    /// What is allowed and was probably not meant, outside of commands.
+    pub remarks: Vec<Remark>,
 }
 
 /// `[log]`
@@ -407,7 +410,8 @@ impl Config {
         sections::read(&mut root, &mut config)?;
         speech::read(&mut root, &mut config.speech)?;
         let mut mistakes = Vec::new();
-        dialogue::read(&mut root, &mut config.dialogue, &mut mistakes)?;
+        let found = (&mut mistakes, &mut config.remarks);
+        dialogue::read(&mut root, &mut config.dialogue, found)?;
         commands::read(&mut root, &mut config.commands)?;
         root.finish()?;
         dialogue::check_inverses(&config.commands.spec)?;

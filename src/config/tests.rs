@@ -17,6 +17,7 @@ fn message(text: &str) -> String {
 fn settings(config: &Config) -> String {
     let Config {
         file: _,
+        remarks: _,
         log,
         audio,
         vad,

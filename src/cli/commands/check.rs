@@ -32,19 +32,17 @@ pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
     let commands = &config.commands;
     let mut remarks = advice::remarks(&commands.spec);
     remarks.extend(mute(&config));
+    remarks.extend_from_slice(&config.remarks);
     let of_weight = |weight: Weight| {
         let some = remarks.iter().filter(move |remark| remark.weight == weight);
         some.map(remarked)
     };
     let mistakes = mistakes.iter().map(mistake);
+    // Those of hark itself are nobody's to check.
+    let own = || (commands.spec.commands.iter()).filter(|c| c.traits.built_in.is_none());
     let checked = Checked {
-        commands: commands.grammar.n_commands(),
-        sentences: commands
-            .spec
-            .commands
-            .iter()
-            .map(|c| c.sentences.len())
-            .sum(),
+        commands: own().count(),
+        sentences: own().map(|command| command.sentences.len()).sum(),
         nodes: commands.grammar.n_nodes(),
         mistakes: mistakes.chain(of_weight(Weight::Mistake)).collect(),
         warnings: of_weight(Weight::Warning).collect(),

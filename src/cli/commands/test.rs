@@ -9,8 +9,8 @@ use crate::cli::output::{Out, json};
 use crate::cli::setup::read_config;
 use crate::cli::{Failure, Globals};
 use crate::command::action::quoted;
-use crate::command::{Grammar, Match, Matcher};
-use crate::config::Config;
+use crate::command::{Care, Match, Matcher};
+use crate::config::{CommandsConfig, Config};
 
 /// How a text was understood.
 #[derive(Serialize)]
@@ -26,6 +26,9 @@ struct Tested<'a> {
     margin: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     action: Option<Vec<String>>,
+    /// When it is carried out, if not when its sentence is over: `early`, or `asks` first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    care: Option<&'static str>,
     /// Why the action would fail with these slots.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
@@ -39,19 +42,22 @@ pub(super) fn run(text: &str, globals: &Globals) -> Result<(), Failure> {
     let config = read_config(globals, Config::load)?;
     let commands = &config.commands;
     let matcher = Matcher::new(commands.grammar.clone(), commands.matching);
-    let tested = tested(text, matcher.match_text(text), &commands.grammar);
+    let max = config.dialogue.talk.max_commands;
     let mut out = Out::stdout();
-    if globals.json {
-        return out.line(&json::line(&tested));
+    for decision in matcher.understand_all(text, None, max) {
+        let tested = tested(text, decision, commands);
+        out.line(&match globals.json {
+            true => json::line(&tested),
+            false => in_words(&tested),
+        })?;
     }
-    out.line(&in_words(&tested))?;
-    if commands.grammar.n_commands() == 0 {
+    if !globals.json && commands.grammar.n_commands() == 0 {
         out.line(&nothing(&config))?;
     }
     Ok(())
 }
 
-fn tested<'a>(text: &'a str, decision: Match, grammar: &Grammar) -> Tested<'a> {
+fn tested<'a>(text: &'a str, decision: Match, commands: &CommandsConfig) -> Tested<'a> {
     let hundredths = |value: f32| (f64::from(value) * 100.0).round() / 100.0;
     match decision {
         Match::Accepted {
@@ -61,7 +67,8 @@ fn tested<'a>(text: &'a str, decision: Match, grammar: &Grammar) -> Tested<'a> {
             score,
             margin,
         } => {
-            let line = grammar.action(command).map(|a| a.filled_line(&slots));
+            let action = commands.grammar.action(command);
+            let line = action.map(|a| a.filled_line(&slots));
             let (action, problem) = match line {
                 Some(Ok(line)) => (Some(line), None),
                 Some(Err(error)) => (None, Some(error.to_string())),
@@ -70,6 +77,11 @@ fn tested<'a>(text: &'a str, decision: Match, grammar: &Grammar) -> Tested<'a> {
             Tested {
                 text,
                 command: Some(name),
+                care: match commands.spec.commands[command].traits.care {
+                    Care::Usual => None,
+                    Care::Safe => Some("early"),
+                    Care::Confirm { .. } => Some("asks"),
+                },
                 action,
                 problem,
                 slots,
@@ -86,6 +98,7 @@ fn tested<'a>(text: &'a str, decision: Match, grammar: &Grammar) -> Tested<'a> {
         } => Tested {
             text,
             command: None,
+            care: None,
             action: None,
             problem: None,
             slots: BTreeMap::new(),
@@ -115,6 +128,11 @@ fn in_words(tested: &Tested) -> String {
     let mut text = format!("{command}{score}{margin}");
     for (slot, value) in &tested.slots {
         text.push_str(&format!("\n    {slot} = {value}"));
+    }
+    match tested.care {
+        Some("asks") => text.push_str("\n    asks first"),
+        Some(_) => text.push_str("\n    as soon as its words can mean nothing else"),
+        None => {}
     }
     if let Some(action) = &tested.action {
         text.push_str(&format!("\n    => {}", quoted(action)));
