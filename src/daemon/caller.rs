@@ -248,9 +248,9 @@ impl Caller {
 
     /// The audio that was spoken so long ago.
     fn spoken_before(&self, ago: Duration) -> Seconds {
-        let spoken = self.shared.began.get().map_or(0.0, |began| {
-            began.elapsed().saturating_sub(ago).as_secs_f64()
-        });
+        let then = Instant::now().checked_sub(ago);
+        let spoken = then.and_then(|then| self.shared.clock.at(then));
+        let spoken = spoken.unwrap_or(0.0);
         // Audio that does not come at the pace of speech may be ahead.
         Seconds(spoken.max(self.heard.0))
     }
@@ -308,10 +308,9 @@ impl Caller {
 
     fn add_lag(&self, event: &mut Event) {
         if let Event::Partial { t, lag_ms, .. } | Event::Degraded { t, lag_ms, .. } = event
-            && let Some(began) = self.shared.began.get()
+            && let Some(now_s) = self.shared.clock.at(Instant::now())
         {
-            let spoken = Duration::from_secs_f64(t.0.max(0.0));
-            *lag_ms = Some(began.elapsed().saturating_sub(spoken).as_millis() as u64);
+            *lag_ms = Some(((now_s - t.0).max(0.0) * 1e3) as u64);
         }
     }
 }

@@ -27,11 +27,12 @@
 mod caller;
 mod clock;
 mod pressure;
+mod sample_clock;
 mod timers_file;
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,8 @@ use crate::event::{Event, GapReason, Relief, Seconds};
 use crate::pipeline::{Abort, Ending, Front, Recogniser, Speech, Stages};
 
 use caller::{Caller, Hands, Links, runner, speaker};
-use pressure::Pressure;
+use pressure::{Load, Pressure};
+use sample_clock::SampleClock;
 
 /// Windows of speech (32 ms each) between front and recogniser: a minute.
 const N_SPEECH_MESSAGES: usize = 2048;
@@ -170,8 +172,7 @@ struct Shared {
     stop: Stop,
     abort: Abort,
     pace: Pace,
-    /// When the first sample of the stream was spoken.
-    began: OnceLock<Instant>,
+    clock: SampleClock,
 }
 
 /// Runs the stages on a source until it ends or `stop` is requested. Every event goes to `sink` on
@@ -198,7 +199,7 @@ pub fn run(
         stop: stop.clone(),
         abort,
         pace,
-        began: OnceLock::new(),
+        clock: SampleClock::default(),
     });
     let (speech_in, speech_out) = bounded(N_SPEECH_MESSAGES);
     let (event_in, event_out) = bounded(N_EVENTS);
@@ -271,7 +272,7 @@ fn front_loop(
     shared: &Shared,
 ) -> Result<(), AudioError> {
     let mut samples = Vec::with_capacity(SAMPLE_RATE_HZ as usize);
-    let mut n_read = 0_u64;
+    let (mut n_read, mut began) = (0_u64, None);
     let mut sink = |message: Speech| {
         // What is being worked on is overtaken by what this message asks for.
         match message {
@@ -299,7 +300,12 @@ fn front_loop(
             front.gap(lost, GapReason::Overrun, &mut sink);
         }
         n_read += lost + samples.len() as u64;
-        shared.pace_to(n_read, samples.len());
+        if shared.pace == Pace::RealTime {
+            let began = *began.get_or_insert_with(Instant::now);
+            let spoken = n_read as f64 / f64::from(SAMPLE_RATE_HZ);
+            (shared.stop).wait_until(began + Duration::from_secs_f64(spoken));
+        }
+        shared.clock.note(n_read, Instant::now());
         front.push(&samples, &mut sink);
     };
     let ending = match shared.stop.is_requested() {
@@ -308,23 +314,6 @@ fn front_loop(
     };
     front.flush(ending, &mut sink);
     end
-}
-
-impl Shared {
-    /// Waits until sample `n_read` has been spoken, and notes when the first one was.
-    fn pace_to(&self, n_read: u64, n_new: usize) {
-        let spoken = |n: u64| Duration::from_secs_f64(n as f64 / f64::from(SAMPLE_RATE_HZ));
-        match self.pace {
-            Pace::Source => {
-                self.began
-                    .get_or_init(|| Instant::now() - spoken(n_new as u64));
-            }
-            Pace::RealTime => {
-                let began = *self.began.get_or_init(Instant::now);
-                self.stop.wait_until(began + spoken(n_read));
-            }
-        }
-    }
 }
 
 /// What the recogniser thread is connected to.
@@ -348,10 +337,10 @@ fn recogniser_loop(mut recogniser: Recogniser, hops: &Hops, shared: &Shared) {
         event => drop(hops.events.send(event)),
     };
     let mut hurried = false;
-    let mut gauge = Gauge::new(&recogniser);
+    let mut gauge = Gauge::new(&recogniser, shared);
     loop {
         while let Ok(message) = hops.speech.try_recv() {
-            gauge.take(&mut recogniser, &message, &mut sink, shared);
+            gauge.take(&mut recogniser, &message, &mut sink);
         }
         if hurried {
             break;
@@ -361,7 +350,7 @@ fn recogniser_loop(mut recogniser: Recogniser, hops: &Hops, shared: &Shared) {
         }
         select! {
             recv(hops.speech) -> message => match message {
-                Ok(message) => gauge.take(&mut recogniser, &message, &mut sink, shared),
+                Ok(message) => gauge.take(&mut recogniser, &message, &mut sink),
                 Err(_) => break,
             },
             recv(hops.hurry) -> _ => hurried = true,
@@ -374,15 +363,17 @@ fn recogniser_loop(mut recogniser: Recogniser, hops: &Hops, shared: &Shared) {
 }
 
 /// Measures the work of the recogniser thread, so that it gives way when there is too much.
-struct Gauge {
+struct Gauge<'a> {
+    shared: &'a Shared,
     pressure: Pressure,
     /// Work on the present utterance.
     took: Duration,
 }
 
-impl Gauge {
-    fn new(recogniser: &Recogniser) -> Self {
+impl<'a> Gauge<'a> {
+    fn new(recogniser: &Recogniser, shared: &'a Shared) -> Self {
         Gauge {
+            shared,
             pressure: Pressure::new(recogniser.has_smaller()),
             took: Duration::ZERO,
         }
@@ -395,21 +386,27 @@ impl Gauge {
         self.took += took;
         if let Some(step_samples) = recogniser.step_samples() {
             let every_s = step_samples as f64 / f64::from(SAMPLE_RATE_HZ);
-            let relief = self.pressure.step(took.as_secs_f64(), every_s);
-            relieve(recogniser, relief, sink);
+            let heard = recogniser.heard().map_or(0, |heard| heard.end);
+            let load = Load {
+                took_s: took.as_secs_f64(),
+                of_s: every_s,
+                late_s: self.late_s(heard),
+            };
+            let relief = self.pressure.step(load);
+            tell(recogniser, (relief, Seconds::of_sample(heard)), sink);
         }
     }
 
-    fn take(
-        &mut self,
-        recogniser: &mut Recogniser,
-        message: &Speech,
-        sink: &mut dyn FnMut(Event),
-        shared: &Shared,
-    ) {
+    /// How long ago that sample was spoken.
+    fn late_s(&self, sample: u64) -> f64 {
+        let now_s = self.shared.clock.at(Instant::now()).unwrap_or(0.0);
+        now_s - Seconds::of_sample(sample).0
+    }
+
+    fn take(&mut self, recogniser: &mut Recogniser, message: &Speech, sink: &mut dyn FnMut(Event)) {
         let heard = recogniser.heard();
         let begun = Instant::now();
-        take(recogniser, message, sink, shared);
+        take(recogniser, message, sink, self.shared);
         self.took += begun.elapsed();
         // An utterance may end in any message, and another begin with the next ones.
         let goes_on = |heard: &Range<u64>| {
@@ -419,17 +416,16 @@ impl Gauge {
         if let Some(heard) = heard.filter(|heard| !goes_on(heard)) {
             let speech_s = (heard.end - heard.start.min(heard.end)) as f64;
             let speech_s = speech_s / f64::from(SAMPLE_RATE_HZ);
-            let took = std::mem::take(&mut self.took);
-            let relief = self.pressure.utterance(took.as_secs_f64(), speech_s);
+            let load = Load {
+                took_s: std::mem::take(&mut self.took).as_secs_f64(),
+                of_s: speech_s,
+                late_s: self.late_s(heard.end),
+            };
+            let relief = self.pressure.utterance(load);
             let t = Seconds::of_sample(heard.end);
             tell(recogniser, (relief, t), sink);
         }
     }
-}
-
-fn relieve(recogniser: &mut Recogniser, relief: Option<Relief>, sink: &mut dyn FnMut(Event)) {
-    let heard = recogniser.heard().map_or(0, |heard| heard.end);
-    tell(recogniser, (relief, Seconds::of_sample(heard)), sink);
 }
 
 /// Gives way, and says so.
