@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 use support::model;
@@ -169,6 +170,57 @@ fn a_complete_command_ends_sooner() {
     assert_eq!(count(&sooner, "command"), 2, "{}", sooner.stdout);
     assert_eq!(heard(300, "1").stdout, sooner.stdout);
     assert_eq!(count(&heard(0, "2"), "final"), 1);
+}
+
+/// Wake phrase and order in one breath, where the model writes another name than the phrase: it is
+/// heard in the audio, and what follows is a command. Without it nothing is carried out, and with the
+/// threshold at 0 only what is written counts.
+#[test]
+fn a_wake_phrase_is_heard_where_another_word_is_written() {
+    if model("tiny.en").is_none() {
+        return;
+    }
+    let loud = |name: &str| {
+        let clip = hark::audio::decode_file(recording(name)).unwrap();
+        let is_loud = |x: &f32| x.abs() > 0.02;
+        let begin = clip.iter().position(is_loud).unwrap().saturating_sub(1_600);
+        let end = (clip.iter().rposition(is_loud).unwrap() + 800).min(clip.len());
+        clip[begin..end].to_vec()
+    };
+    let (name, order) = (
+        loud("wakeword/wakeword_en_0101.flac"),
+        loud("command/command_en_0003.flac"),
+    );
+    let pause = [0.0; 16_000];
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (called, plain) = (path("called.wav"), path("plain.wav"));
+    let samples = [&pause, &name[..], &order, &pause].concat();
+    hark::audio::write_wav(&called, 16_000, &samples).unwrap();
+    let samples = [&pause, &order[..], &pause].concat();
+    hark::audio::write_wav(&plain, 16_000, &samples).unwrap();
+    let config = path("config.toml");
+    let events = |threshold: i32, file: &Path| {
+        let listen = format!(
+            "[listen]\nmode = \"wake\"\nwake_phrases = [\"jarvis\"]\nwake_threshold = {threshold}\n"
+        );
+        fs::write(&config, listen + COMMANDS).unwrap();
+        let ran = hark(&["replay", arg(file), "--config", arg(&config)]).expect(0);
+        ran.json_lines()
+    };
+    let types = |events: &[Value]| -> Vec<String> {
+        let wanted = ["wake", "command", "rejected"];
+        let types = events.iter().filter_map(|event| event["type"].as_str());
+        let types = types.filter(|kind| wanted.contains(kind));
+        types.map(str::to_owned).collect()
+    };
+    let heard = events(-5, &called);
+    assert_eq!(types(&heard), ["wake", "command"], "{heard:?}");
+    let of = |kind: &str| heard.iter().find(|e| e["type"] == kind).unwrap();
+    assert!(of("wake")["score"].as_f64().unwrap() < 0.0);
+    assert_eq!(of("command")["slots"]["drink"], "mocha");
+    assert_eq!(types(&events(0, &called)), ["rejected"]);
+    assert_eq!(types(&events(-5, &plain)), ["rejected"]);
 }
 
 /// Recordings one after the other without a pause between them, and what is said in them.

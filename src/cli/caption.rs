@@ -41,7 +41,8 @@ pub(crate) struct Args {
     /// Form of the output [default: text, or jsonl with --json]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Language spoken: a code or name, or auto to detect it [default: of the configuration]
+    /// Language spoken: a code or name, several with commas of which one is detected, or auto
+    /// [default: of the configuration]
     #[arg(long, value_name = "LANGUAGE")]
     language: Option<String>,
     /// Captions in English, whatever is spoken

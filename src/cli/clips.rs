@@ -160,9 +160,28 @@ pub(crate) fn add_mixtures(clips: &mut Vec<Clip>, args: &MixArgs) {
     }));
 }
 
+/// What is meant in a recording, by the table.
+type Labelling<'a> = dyn Fn(&Path, &Manifest) -> Result<Option<Label>, Failure> + 'a;
+
 impl LabelArgs {
     /// The recordings at `paths`, those in folders by name; `matcher` understands references.
     pub(crate) fn clips(&self, paths: &[PathBuf], matcher: &Matcher) -> Result<Vec<Clip>, Failure> {
+        self.labelled(paths, &|file, manifest| self.label(file, manifest, matcher))
+    }
+
+    /// The recordings at `paths`, those in folders by name, with what `meant` makes of their
+    /// references.
+    pub(crate) fn clips_saying(
+        &self,
+        paths: &[PathBuf],
+        meant: &dyn Fn(&str) -> Option<Label>,
+    ) -> Result<Vec<Clip>, Failure> {
+        self.labelled(paths, &|file, manifest| {
+            Ok(manifest.reference(file).and_then(meant))
+        })
+    }
+
+    fn labelled(&self, paths: &[PathBuf], label: &Labelling<'_>) -> Result<Vec<Clip>, Failure> {
         let files = files(paths)?;
         let Some(path) = &self.labels else {
             return Ok(unlabelled(files));
@@ -175,7 +194,7 @@ impl LabelArgs {
         let mut clips = Vec::new();
         for file in files {
             if self.is_wanted(&file, &manifest, speakers.as_ref()) {
-                let label = self.label(&file, &manifest, matcher)?;
+                let label = label(&file, &manifest)?;
                 clips.push(Clip::new(file, label));
             }
         }

@@ -36,7 +36,8 @@ pub(crate) struct Args {
     /// Carry commands out
     #[arg(long)]
     act: bool,
-    /// Language spoken: a code or name, or auto to detect it [default: of the configuration]
+    /// Language spoken: a code or name, several with commas of which one is detected, or auto
+    /// [default: of the configuration]
     #[arg(long, value_name = "LANGUAGE")]
     language: Option<String>,
     /// What standard input is when it is no WAV, for example s16le,16000,1

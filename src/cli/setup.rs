@@ -8,6 +8,7 @@ use super::{Failure, Globals};
 use crate::audio::{PcmSpec, SourceSpec, StdinFormat};
 use crate::config::{self, ComputeConfig, Config, ConfigError, TaskConfig, WindowConfig};
 use crate::daemon::Pace;
+use crate::dialogue::{self, ListenSettings};
 use crate::error::{Classify, Kind};
 use crate::format::WhisperFile;
 use crate::kernels::{Cpu, Exec};
@@ -143,8 +144,20 @@ impl Setup {
         }
     }
 
-    /// How the pipeline is set up.
+    /// How the pipeline is set up. Where no language is given or configured, it is one that commands
+    /// are in.
     pub(crate) fn settings(&self, language: Option<&str>) -> Settings {
+        let mut settings = self.settings_without_commands(language);
+        settings.commands = self.commands();
+        if let (None, None, Some(_)) = (language, &settings.options.language, &settings.commands) {
+            let languages = &self.config.commands.spec.languages;
+            let codes: Vec<&str> = languages.iter().copied().collect();
+            settings.options.language = (!codes.is_empty()).then(|| codes.join(","));
+        }
+        settings
+    }
+
+    fn settings_without_commands(&self, language: Option<&str>) -> Settings {
         let (vad, stream) = (&self.config.vad, &self.config.stream);
         let endpoint = EndpointConfig {
             threshold: vad.threshold,
@@ -165,15 +178,14 @@ impl Setup {
             step_ms: stream.step_ms,
             stream: stream.settings.clone(),
             smaller: None,
-            commands: self.commands(),
+            commands: None,
             speech: self.config.speech.clone(),
         }
     }
 
     /// As [`Setup::settings`], for captions alone: no commands, and speakers have time to think.
     pub(crate) fn caption_settings(&self, language: Option<&str>) -> Settings {
-        let mut settings = self.settings(language);
-        settings.commands = None;
+        let mut settings = self.settings_without_commands(language);
         settings.segmenter.endpoint.min_silence_ms = self.config.stream.min_silence_ms;
         settings
     }
@@ -184,6 +196,15 @@ impl Setup {
             return None;
         }
         Some(Commands::new(config, &self.config.dialogue))
+    }
+
+    /// The configured commands, none included, with another way to listen.
+    pub(crate) fn commands_to(&self, listen: ListenSettings) -> Commands {
+        let dialogue = dialogue::Settings {
+            listen,
+            ..self.config.dialogue.clone()
+        };
+        Commands::new(&self.config.commands, &dialogue)
     }
 
     /// The source that was named, or the configured device.

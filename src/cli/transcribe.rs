@@ -45,7 +45,8 @@ pub(crate) struct Args {
     /// Form of the output [default: txt, or json with --json]
     #[arg(long, value_enum)]
     pub(super) format: Option<Format>,
-    /// Language spoken: a code or name, or auto to detect it [default: of the configuration]
+    /// Language spoken: a code or name, several with commas of which one is detected, or auto
+    /// [default: of the configuration]
     #[arg(long, value_name = "LANGUAGE")]
     pub(super) language: Option<String>,
     /// Write it down in English

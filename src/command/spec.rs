@@ -3,7 +3,7 @@
 //! Filled from configuration files; every part keeps its [`Origin`], so that whatever is found
 //! wrong with it later can be reported by file and line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -175,4 +175,6 @@ pub struct GrammarSpec {
     pub rules: BTreeMap<String, Sentence>,
     /// Words that may be said around and between those of a command.
     pub skip_words: Vec<Sentence>,
+    /// Codes of the languages that the sentences are in; none where nobody says.
+    pub languages: BTreeSet<&'static str>,
 }

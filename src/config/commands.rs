@@ -10,6 +10,7 @@ use super::dialogue::traits;
 use super::document::{Entry, Section};
 use super::include::Includes;
 use super::lists::{exclusions, list, requirements, sentence};
+use super::sections::languages;
 use super::{CommandsConfig, ConfigError};
 use crate::command::CommandSpec;
 use crate::command::template::is_name;
@@ -75,6 +76,9 @@ pub(super) fn read(root: &mut Section, to: &mut CommandsConfig) -> Result<(), Co
     if let Some(entry) = section.take("skip_words") {
         let words = entry.elements()?;
         to.spec.skip_words = words.iter().map(sentence).collect::<Result<_, _>>()?;
+    }
+    if let Some(entry) = section.take("language") {
+        to.spec.languages.extend(languages(&entry)?);
     }
     let include = section.take("include");
     section.finish().map_err(misplaced)?;

@@ -52,6 +52,7 @@ fn listen(
             text,
         }));
     }
+    section.number("wake_threshold", -16.0..=0.0, &mut to.wake_threshold)?;
     section.number("follow_up_s", 0.0..=600.0, &mut to.follow_up_s)?;
     phrases(&mut section, "stop_words", &mut to.stop_words, mistakes)?;
     section.finish()
@@ -168,12 +169,9 @@ pub(super) fn traits(section: &mut Section) -> Result<Traits, ConfigError> {
     Ok(traits)
 }
 
-/// Adds the sentences of timers behind all other commands; where there are no others, only captions
-/// are wanted.
+/// Adds the sentences of timers, if there are any, behind all other commands.
 pub(super) fn add_built_in(spec: &mut GrammarSpec, timers: &TimerSettings) {
-    if !spec.commands.is_empty() {
-        spec.commands.extend(builtin::commands(timers));
-    }
+    spec.commands.extend(builtin::commands(timers));
 }
 
 /// Every inverse must be a command that does something.

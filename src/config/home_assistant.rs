@@ -9,7 +9,7 @@
 //! not have is looked for among those of the configuration: there belong `name`, `area` and
 //! `floor`, which depend on the house. Without them the sentences about them cannot be said.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use crate::command::{
     CommandSpec, Context, Fractions, GrammarSpec, ListSpec, ListValue, NumberRange, Origin,
     Requirement, Scope, Sentence,
 };
+use crate::text::language_from;
 
 /// Most files of a folder.
 const MAX_FILES: usize = 20_000;
@@ -36,6 +37,7 @@ pub(super) fn read(path: &Path, from: &Origin, to: &mut GrammarSpec) -> Result<(
             ..Scope::default()
         },
         skip_words: Vec::new(),
+        languages: BTreeSet::new(),
         combinations: HashMap::new(),
         blocks: Vec::new(),
     };
@@ -163,6 +165,7 @@ struct Reader<'a> {
     from: &'a Origin,
     scope: Scope,
     skip_words: Vec<Sentence>,
+    languages: BTreeSet<&'static str>,
     /// By the name of the intent and that of the file.
     combinations: HashMap<(String, String), Combination>,
     blocks: Vec<Block>,
@@ -183,6 +186,7 @@ impl Reader<'_> {
             to.commands.push(spec);
         }
         to.skip_words.extend(self.skip_words);
+        to.languages.extend(self.languages);
     }
 
     fn repository(&mut self, layout: &Layout) -> Result<(), ConfigError> {
@@ -246,9 +250,12 @@ impl Reader<'_> {
     fn file(&mut self, path: &Path, intent: Option<&str>) -> Result<(), ConfigError> {
         let root = self.parse(path)?;
         let mut fields = root.fields("the file")?;
-        for ignored in ["language", "responses", "settings"] {
+        for ignored in ["responses", "settings"] {
             fields.take(ignored);
         }
+        let language = fields.take("language");
+        let language = language.and_then(|name| name.text("language").ok());
+        self.languages.extend(language.and_then(language_from));
         self.common(&mut fields)?;
         if let Some(data) = fields.take("data") {
             let Some(intent) = intent else {

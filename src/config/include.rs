@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::commands::grammar;
 use super::document::{Document, Entry};
+use super::sections::languages;
 use super::{ConfigError, home_assistant, read_file};
 use crate::command::{CommandSpec, GrammarSpec};
 
@@ -75,6 +76,9 @@ impl<'g> Includes<'g> {
         let mut root = document.parse()?;
         let mut commands = root.section("commands")?;
         let include = commands.take("include");
+        if let Some(entry) = commands.take("language") {
+            self.spec.languages.extend(languages(&entry)?);
+        }
         commands.finish()?;
         grammar(&mut root, self)?;
         root.finish()?;

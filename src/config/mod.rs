@@ -195,7 +195,7 @@ pub enum WindowConfig {
 /// `[whisper]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct WhisperConfig {
-    /// Code of the language; none to detect it.
+    /// Codes of the languages, with commas between them; none to detect one among all.
     pub language: Option<String>,
     /// Transcribe or translate.
     pub task: TaskConfig,

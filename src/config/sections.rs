@@ -1,6 +1,6 @@
 //! The sections of settings: one function each, one line a key.
 
-use super::document::Section;
+use super::document::{Entry, Section};
 use super::{
     ComputeConfig, Config, ConfigError, StreamConfig, TaskConfig, VadConfig, WhisperConfig,
     WindowConfig,
@@ -78,16 +78,21 @@ fn model(mut section: Section, to: &mut Config) -> Result<(), ConfigError> {
     section.finish()
 }
 
+/// The codes of languages, with commas between them; none for all.
+pub(super) fn languages(entry: &Entry) -> Result<Vec<&'static str>, ConfigError> {
+    let text = entry.text()?;
+    if text.trim().eq_ignore_ascii_case("auto") {
+        return Ok(Vec::new());
+    }
+    let codes: Option<Vec<&str>> = text.split(',').map(language_from).collect();
+    let wanted = "\"auto\", a language such as \"en\" or \"german\", or several as in \"en, de\"";
+    codes.ok_or_else(|| entry.invalid(wanted))
+}
+
 fn whisper(mut section: Section, to: &mut WhisperConfig) -> Result<(), ConfigError> {
     if let Some(entry) = section.take("language") {
-        let name = entry.text()?;
-        to.language = match (name.as_str(), language_from(&name)) {
-            ("auto", _) => None,
-            (_, Some(code)) => Some(code.to_owned()),
-            (_, None) => {
-                return Err(entry.invalid("\"auto\" or a language such as \"en\" or \"german\""));
-            }
-        };
+        let languages = languages(&entry)?;
+        to.language = (!languages.is_empty()).then(|| languages.join(","));
     }
     let tasks = [
         ("transcribe", TaskConfig::Transcribe),

@@ -209,6 +209,8 @@ fn values_of_every_kind_are_read() {
     )
     .unwrap();
     assert_eq!(config.whisper.language.as_deref(), Some("de"));
+    let (several, _) = parse("[whisper]\nlanguage = 'english, de'").unwrap();
+    assert_eq!(several.whisper.language.as_deref(), Some("en,de"));
     assert_eq!(config.whisper.task, TaskConfig::Translate);
     assert_eq!(config.whisper.temperatures, [0.0, 0.5]);
     assert_eq!(config.whisper.beam, 5);

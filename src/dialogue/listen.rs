@@ -118,7 +118,7 @@ impl Listen {
 }
 
 /// What comes after `phrase` in a text that begins with it.
-fn after_phrase<'t>(text: &'t str, phrase: &str) -> Option<&'t str> {
+pub(crate) fn after_phrase<'t>(text: &'t str, phrase: &str) -> Option<&'t str> {
     let wanted = words::normalise(phrase);
     if wanted.is_empty() {
         return None;

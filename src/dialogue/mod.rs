@@ -23,7 +23,7 @@ pub use settings::{ListenMode, ListenSettings, Settings, StateFile, TalkSettings
 pub use timers::{SavedState, SavedTimer};
 
 pub(crate) use early::Early;
-pub(crate) use listen::{Address, Listen};
+pub(crate) use listen::{Address, Listen, after_phrase};
 pub(crate) use questions::{Answer, Question, Questions};
 pub(crate) use timers::{Refusal, TimerView, Timers};
 pub(crate) use undo::{Done, Inverse, Undoable};

@@ -36,6 +36,9 @@ pub struct ListenSettings {
     pub mode: ListenMode,
     /// Phrases of which one begins what is said to hark, in wake mode.
     pub wake_phrases: Vec<String>,
+    /// Lowest score of a phrase that is heard and not written: the logarithm of the probability that
+    /// the utterance begins with it.
+    pub wake_threshold: f32,
     /// Seconds after a command or a reply in which no wake phrase is needed.
     pub follow_up_s: f32,
     /// What silences speech and timers that ring.
@@ -47,6 +50,7 @@ impl Default for ListenSettings {
         ListenSettings {
             mode: ListenMode::Always,
             wake_phrases: vec!["hey hark".to_owned()],
+            wake_threshold: -5.0,
             follow_up_s: 8.0,
             stop_words: Phrases::of(&["stop", "(be quiet|quiet|silence)"]),
         }

@@ -42,12 +42,11 @@ impl Ear for Told {
         0
     }
 
-    fn progress(&self, _text: &str, _readings: Option<&Readings>) -> Progress {
-        self.progress
-    }
-
-    fn weigh(&mut self, _text: &str, _purpose: Purpose) -> Option<Readings> {
-        None
+    fn weigh(&mut self, _text: &str, _purpose: Purpose) -> Weighed {
+        Weighed {
+            progress: self.progress,
+            ..Weighed::default()
+        }
     }
 }
 

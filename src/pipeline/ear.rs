@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::control::Commands;
-use super::recogniser::{Ear, Purpose};
+use super::recogniser::{Ear, Purpose, Weighed};
+use super::wake::WakePhrases;
+use crate::command::Matcher;
 use crate::command::spoken::{SpokenGuide, Vocabulary};
-use crate::command::{Matcher, Progress};
-use crate::event::{Readings, Word};
+use crate::dialogue::ListenMode;
+use crate::event::Word;
 use crate::whisper::stream::{Conclusion, Step, Stream, StreamSettings};
 use crate::whisper::{Model, Options, WhisperError};
 
@@ -29,6 +31,8 @@ pub(crate) struct WhisperEar {
     commands: Option<Matcher>,
     /// Commands in one sentence at most.
     max_commands: usize,
+    /// What begins an utterance that is meant for hark, where only such are.
+    wake: Option<WakePhrases>,
 }
 
 impl WhisperEar {
@@ -44,10 +48,12 @@ impl WhisperEar {
             abort,
             commands: None,
             max_commands: 1,
+            wake: None,
         })
     }
 
-    /// Weighs these commands in every utterance whose text is none of them as it stands.
+    /// Weighs these commands in every utterance whose text is none of them as it stands, and looks
+    /// for the wake phrase if one is needed.
     pub(crate) fn listen_for(&mut self, model: &Model, commands: &Commands) {
         let tokenizer = model.tokenizer();
         let n_words = tokenizer.special().eot;
@@ -56,6 +62,8 @@ impl WhisperEar {
         self.stream.set_guide(Box::new(guide));
         self.commands = Some(commands.matcher.clone());
         self.max_commands = commands.dialogue.talk.max_commands;
+        let listen = &commands.dialogue.listen;
+        self.wake = (listen.mode == ListenMode::Wake).then(|| WakePhrases::new(model, listen));
     }
 }
 
@@ -80,20 +88,27 @@ impl Ear for WhisperEar {
         self.stream.wait(rest)
     }
 
-    fn weigh(&mut self, text: &str, purpose: Purpose) -> Option<Readings> {
-        let settled = (self.commands.as_ref()?).is_settled(text, self.max_commands);
+    fn weigh(&mut self, text: &str, purpose: Purpose) -> Weighed {
         let abort = match purpose {
             Purpose::Pause => &self.abort.pause,
             Purpose::Decision | Purpose::Final => &self.abort.whole,
         };
-        (!settled).then(|| self.stream.weigh(text, abort))?
-    }
-
-    fn progress(&self, text: &str, readings: Option<&Readings>) -> Progress {
-        let commands = self.commands.as_ref();
-        commands.map_or(Progress::Unknown, |commands| {
-            commands.progress(text, readings)
-        })
+        let wake = self.wake.as_ref();
+        let found = wake.and_then(|wake| wake.find(&mut self.stream, text, abort));
+        // What follows a wake phrase is what may be a command.
+        let (after, text) = match &found {
+            Some(found) => (&found.tokens[..], found.heard.rest.as_str()),
+            None => (&[][..], text),
+        };
+        let mut weighed = Weighed::default();
+        if let Some(commands) = self.commands.as_ref().filter(|_| !text.is_empty()) {
+            if !commands.is_settled(text, self.max_commands) {
+                weighed.readings = self.stream.weigh((after, text), abort);
+            }
+            weighed.progress = commands.progress(text, weighed.readings.as_ref());
+        }
+        weighed.wake = found.map(|found| found.heard);
+        weighed
     }
 
     fn conclude(&mut self, purpose: Purpose) -> Conclusion {

@@ -25,6 +25,7 @@ mod front;
 mod recogniser;
 mod timekeeping;
 mod voice;
+mod wake;
 
 pub use control::{Act, Commands};
 pub use ear::Abort;

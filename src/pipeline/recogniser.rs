@@ -12,7 +12,7 @@ use std::ops::Range;
 use super::divider::Divider;
 use super::front::{Ending, Speech};
 use crate::command::Progress;
-use crate::event::{Event, Readings, Relief, Seconds, Word};
+use crate::event::{Event, Readings, Relief, Seconds, WakeHeard, Word};
 use crate::whisper::stream::{Conclusion, Outcome, Step};
 
 /// Flag of a final whose utterance broke off.
@@ -51,11 +51,19 @@ pub(crate) trait Ear: Send {
     /// its beginning, are now for good.
     fn wait(&mut self, rest: &[Word]) -> usize;
 
-    /// How far the speaker has come with a command.
-    fn progress(&self, text: &str, readings: Option<&Readings>) -> Progress;
+    /// What the audio that was just concluded as `text` has to do with wake phrases and commands.
+    fn weigh(&mut self, text: &str, purpose: Purpose) -> Weighed;
+}
 
-    /// Which of the configured commands are in the audio that was just concluded as `text`.
-    fn weigh(&mut self, text: &str, purpose: Purpose) -> Option<Readings>;
+/// What an utterance has to do with wake phrases and commands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Weighed {
+    /// The wake phrase it begins with.
+    pub(crate) wake: Option<WakeHeard>,
+    /// Which of the configured commands are in it, or in what follows the wake phrase.
+    pub(crate) readings: Option<Readings>,
+    /// How far the speaker has come with one.
+    pub(crate) progress: Progress,
 }
 
 /// When partials are due.
@@ -110,8 +118,7 @@ enum Pause {
 /// What is left of an utterance beside its committed words.
 struct Rest {
     conclusion: Conclusion,
-    readings: Option<Readings>,
-    progress: Progress,
+    weighed: Weighed,
 }
 
 impl Recogniser {
@@ -196,7 +203,7 @@ impl Recogniser {
     /// How far the speaker had come in the present pause.
     fn progress(&self) -> Progress {
         match self.utterance.as_ref().map(|utterance| &utterance.pause) {
-            Some(Pause::Yes(Some(rest))) => rest.progress,
+            Some(Pause::Yes(Some(rest))) => rest.weighed.progress,
             _ => Progress::Unknown,
         }
     }
@@ -329,10 +336,10 @@ impl Recogniser {
             sink(utterance.partial());
         }
         let text = text_of(&utterance.committed) + &text_of(&rest.words);
-        let readings = self.ear.weigh(&text, purpose);
+        let weighed = self.ear.weigh(&text, purpose);
+        log::debug!("pause after {text:?}: {:?}", weighed.progress);
         utterance.pause = Pause::Yes(Some(Rest {
-            progress: self.ear.progress(&text, readings.as_ref()),
-            readings,
+            weighed,
             conclusion: rest,
         }));
     }
@@ -376,7 +383,7 @@ impl Recogniser {
             return;
         };
         let (rest, known) = match std::mem::replace(&mut utterance.pause, Pause::No) {
-            Pause::Yes(Some(rest)) => (rest.conclusion, rest.readings),
+            Pause::Yes(Some(rest)) => (rest.conclusion, Some(rest.weighed)),
             Pause::Yes(None) | Pause::GivenUp | Pause::No => {
                 (self.ear.conclude(Purpose::Final), None)
             }
@@ -402,11 +409,11 @@ impl Recogniser {
         }
         let text = text_of(&utterance.committed).trim().to_owned();
         // What was weighed in the pause stands; a text that was cut short is not worth it.
-        let readings = match (known, ending, rest.aborted) {
+        let weighed = match (known, ending, rest.aborted) {
             (None, Ending::Complete, false) if !text.is_empty() => {
                 self.ear.weigh(&text, Purpose::Final)
             }
-            (known, ..) => known,
+            (known, ..) => known.unwrap_or_default(),
         };
         sink(Event::Final {
             id: utterance.id,
@@ -415,8 +422,8 @@ impl Recogniser {
             text,
             words: utterance.committed,
             flags,
-            readings,
-            wake: None,
+            readings: weighed.readings,
+            wake: weighed.wake,
         });
     }
 }

@@ -16,7 +16,6 @@ struct Script {
     aborts: Option<Purpose>,
     doubts: Option<Purpose>,
     settles_in_pauses: bool,
-    progress: Progress,
     n_samples: usize,
     n_committed: usize,
     calls: Arc<Mutex<Vec<Call>>>,
@@ -98,12 +97,8 @@ impl Ear for Script {
         }
     }
 
-    fn progress(&self, _text: &str, _readings: Option<&Readings>) -> Progress {
-        self.progress
-    }
-
-    fn weigh(&mut self, _text: &str, _purpose: Purpose) -> Option<Readings> {
-        None
+    fn weigh(&mut self, _text: &str, _purpose: Purpose) -> Weighed {
+        Weighed::default()
     }
 
     fn wait(&mut self, rest: &[Word]) -> usize {

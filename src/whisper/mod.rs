@@ -54,7 +54,9 @@ pub enum WhisperError {
     #[error("the model's vocabulary is unusable: {0}")]
     Vocabulary(#[from] TextError),
     /// A language the model does not know.
-    #[error("language {0:?} is unknown: give a code such as en, de or es, or a name, or auto")]
+    #[error(
+        "language {0:?} is unknown: give a code such as en, de or es, or a name, several with commas, or auto"
+    )]
     UnknownLanguage(String),
     /// An English-only model was asked for something else.
     #[error(
@@ -275,7 +277,8 @@ impl Thresholds {
 /// How a stream is transcribed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Code or name of the language; none to detect it in the first window.
+    /// Code or name of the language, or several with commas between them, of which the likeliest is
+    /// taken in the first window; none to detect it among all.
     pub language: Option<String>,
     /// Transcribe or translate.
     pub task: Task,

@@ -76,6 +76,8 @@ pub(super) struct Columns<'a> {
 pub(super) struct WindowReader {
     pub(super) model: Arc<Model>,
     pub(super) options: Options,
+    /// The tokens of the languages that may be spoken; none for all, and for English-only models.
+    languages: Vec<u32>,
     /// The language's token; none before it is known, and for English-only models.
     pub(super) language: Option<u32>,
     /// Loudest column value of the windows so far.
@@ -108,14 +110,15 @@ impl WindowReader {
         options: Options,
         keep: KeepKeys,
     ) -> Result<Self, WhisperError> {
-        let language = language_token(&model, &options)?;
+        let languages = language_tokens(&model, &options)?;
         // Now rather than inside the pool, where waiting for it could wait for itself.
         model.silence();
         let dims = model.dims();
         let rules = Rules::new(model.tokenizer(), options.timestamps);
         let aligner = (options.words == WordTimes::On).then(|| Aligner::new(&model));
         Ok(WindowReader {
-            language,
+            language: only(&languages),
+            languages,
             loudest: f32::NEG_INFINITY,
             resumed: false,
             is_hasty: false,
@@ -164,9 +167,7 @@ impl WindowReader {
 
     /// A language that was detected is detected again.
     pub(super) fn forget_language(&mut self) {
-        if self.options.language.is_none() {
-            self.language = None;
-        }
+        self.language = only(&self.languages);
     }
 
     /// Columns of 30 s.
@@ -355,8 +356,14 @@ impl WindowReader {
             .model
             .decoder()
             .forward(exec, &[special.sot], &self.cross, state, 1);
-        let best = argmax(&logits[first..first + special.n_languages as usize]);
-        self.language = Some((first + best) as u32);
+        self.language = if self.languages.is_empty() {
+            let best = argmax(&logits[first..first + special.n_languages as usize]);
+            Some((first + best) as u32)
+        } else {
+            let logit = |token: &u32| logits[*token as usize];
+            let languages = self.languages.iter().copied();
+            languages.max_by(|a, b| logit(a).total_cmp(&logit(b)))
+        };
     }
 
     /// Decodes the encoded window at the first `n_temperatures`.
@@ -461,6 +468,16 @@ impl WindowReader {
         n_before_sot
     }
 
+    /// As [`WindowReader::build_prompt`], for text without timestamps whatever the options say.
+    pub(super) fn build_plain_prompt(&mut self) -> usize {
+        let n_before_sot = self.build_prompt();
+        if self.options.timestamps == Timestamps::On {
+            let special = self.model.tokenizer().special();
+            self.prompt.push(special.no_timestamps);
+        }
+        n_before_sot
+    }
+
     /// Words of a window, each with the number of text tokens up to its end.
     pub(super) fn words(
         &mut self,
@@ -484,34 +501,37 @@ impl WindowReader {
     }
 }
 
-/// The token of the language asked for; none to detect it, and for English-only models.
-fn language_token(model: &Model, options: &Options) -> Result<Option<u32>, WhisperError> {
+/// The language, if there is only one.
+fn only(languages: &[u32]) -> Option<u32> {
+    match languages {
+        [language] => Some(*language),
+        _ => None,
+    }
+}
+
+/// The tokens of the languages asked for; none to detect one among all, and for English-only models.
+fn language_tokens(model: &Model, options: &Options) -> Result<Vec<u32>, WhisperError> {
     let tokenizer = model.tokenizer();
     let english_only = |wanted: &str| WhisperError::EnglishOnly {
         model: model.name().to_owned(),
         wanted: wanted.to_owned(),
     };
-    let language = options
-        .language
-        .as_deref()
-        .filter(|l| !l.eq_ignore_ascii_case("auto"));
-    let code = match language {
-        None => None,
-        Some(given) => Some(
-            language_from(given).ok_or_else(|| WhisperError::UnknownLanguage(given.to_owned()))?,
-        ),
+    let unknown = |name: &str| WhisperError::UnknownLanguage(name.to_owned());
+    let wanted = options.language.as_deref().unwrap_or("auto");
+    let codes: Vec<&str> = match wanted.trim().eq_ignore_ascii_case("auto") {
+        true => Vec::new(),
+        false => (wanted.split(','))
+            .map(|name| language_from(name).ok_or_else(|| unknown(name)))
+            .collect::<Result<_, _>>()?,
     };
     if tokenizer.is_multilingual() {
-        let token = |code: &str| {
-            let unknown = || WhisperError::UnknownLanguage(code.to_owned());
-            tokenizer.language_token(code).ok_or_else(unknown)
-        };
-        return code.map(token).transpose();
+        let token = |code: &&str| tokenizer.language_token(code).ok_or_else(|| unknown(code));
+        return codes.iter().map(token).collect();
     }
-    match code {
-        Some(code) if code != "en" => Err(english_only(&format!("language {code}"))),
-        _ if options.task == Task::Translate => Err(english_only("translation")),
-        _ => Ok(None),
+    match codes.first().filter(|_| !codes.contains(&"en")) {
+        Some(code) => Err(english_only(&format!("language {code}"))),
+        None if options.task == Task::Translate => Err(english_only("translation")),
+        None => Ok(Vec::new()),
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod live;
 mod machine;
 mod report;
 mod stream;
+mod wake;
 mod whisper;
 
 const EXAMPLES: &str = "\
@@ -21,7 +22,8 @@ Examples:
   hark bench whisper speech.flac --model base --runs 5 --json
   hark bench kernels --threads 1
   hark bench stream talk.flac --pace real
-  hark --config examples/coffee.toml bench commands --labels clips/manifest.tsv clips/command";
+  hark --config examples/coffee.toml bench commands --labels clips/manifest.tsv clips/command
+  hark bench wake --phrase alexa --labels clips/manifest.tsv clips/wakeword clips/dictation";
 
 /// How fast this machine is
 #[derive(Debug, ClapArgs)]
@@ -37,6 +39,7 @@ enum What {
     Kernels(kernels::Args),
     Stream(stream::Args),
     Commands(commands::Args),
+    Wake(wake::Args),
 }
 
 /// Runs the subcommand.
@@ -46,5 +49,6 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
         What::Kernels(args) => kernels::run(&args, globals),
         What::Stream(args) => stream::run(&args, globals),
         What::Commands(args) => commands::run(&args, globals),
+        What::Wake(args) => wake::run(&args, globals),
     }
 }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`step`] | verify the last hypothesis, go on greedily, stop at the end of the audio |
 //! | [`attend`] | where in the audio a token looks |
+//! | [`beginning`] | how likely it is that an utterance begins with given words |
 //! | [`checks`] | signs that a hypothesis is not about what was said |
 //! | [`commit`] | which words are settled |
 //! | [`rest`] | in a pause and at the end: the words after the committed ones |
@@ -16,6 +17,7 @@
 //! | [`weigh`] | the configured commands in the audio |
 
 mod attend;
+mod beginning;
 mod checks;
 mod commit;
 mod rest;
@@ -42,6 +44,7 @@ use super::transcribe::MIN_COLUMNS;
 use super::window::{COLUMNS_PER_SECOND, Columns, Stats, WindowReader};
 use super::{Model, Options, WhisperError, WordTimes};
 
+pub use beginning::{Beginning, Phrase};
 pub use checks::Trip;
 pub use settings::StreamSettings;
 

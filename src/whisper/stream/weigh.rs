@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::event::Readings;
-use crate::whisper::Timestamps;
 use crate::whisper::decode::Start;
 use crate::whisper::draft::Given;
 use crate::whisper::guided::{Guide, Guided};
@@ -17,18 +16,25 @@ impl Stream {
         self.guided = Some(Guided::new(&self.reader.model, guide));
     }
 
-    /// The guide's sentences in the audio of the utterance that was just concluded as `text`; none
+    /// A text as tokens.
+    pub fn tokens(&self, text: &str) -> Vec<u32> {
+        let tokenizer = self.reader.model.tokenizer();
+        tokenizer.encode(&format!(" {}", text.trim()))
+    }
+
+    /// The guide's sentences in the audio of the utterance that was just concluded as `text`, behind
+    /// the tokens `after` which it begins with and which `text` is without; none
     /// where there is no guide, or the utterance is longer than a window, or when `abort` becomes
     /// true.
-    pub fn weigh(&mut self, text: &str, abort: &Arc<AtomicBool>) -> Option<Readings> {
+    pub fn weigh(
+        &mut self,
+        (after, text): (&[u32], &str),
+        abort: &Arc<AtomicBool>,
+    ) -> Option<Readings> {
         let guided = self.guided.as_mut().filter(|_| self.is_whole)?;
         let reader = &mut self.reader;
-        let n_before_sot = reader.build_prompt();
-        if reader.options.timestamps == Timestamps::On {
-            reader
-                .prompt
-                .push(reader.model.tokenizer().special().no_timestamps);
-        }
+        let n_before_sot = reader.build_plain_prompt();
+        reader.prompt.extend_from_slice(after);
         let start = Start {
             model: &reader.model,
             cross: &reader.cross,

@@ -48,7 +48,8 @@ pub(super) struct Args {
     /// in the recordings
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
-    /// Language spoken: a code or name, or auto to detect it [default: of the configuration]
+    /// Language spoken: a code or name, several with commas of which one is detected, or auto
+    /// [default: of the configuration]
     #[arg(long, value_name = "LANGUAGE")]
     language: Option<String>,
 }
