@@ -187,10 +187,9 @@ pub struct Readings {
 pub struct WakeHeard {
     /// The phrase, as configured.
     pub phrase: String,
-    /// How much less likely than the free transcription it is, in nats for each token; 0 is as
-    /// likely.
+    /// The logarithm of the probability that the utterance begins with it; 0 where it is written so.
     pub score: f32,
-    /// What was said after it, as text; empty when nothing was.
+    /// What was said after it, as text; empty when nothing was, or when it is too unlikely.
     pub rest: String,
 }
 
@@ -258,8 +257,8 @@ pub enum Event {
         t: Seconds,
         /// The phrase, as configured.
         phrase: String,
-        /// How much less likely than the free transcription it is, in nats for each token; 0 when
-        /// it stands there word for word.
+        /// The logarithm of the probability that the utterance begins with it; 0 where it is
+        /// written so.
         #[serde(serialize_with = "two_decimals")]
         score: f32,
     },

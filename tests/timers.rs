@@ -25,32 +25,52 @@ rings = 1
 ring = { program = "touch", args = ["rang-{number}"], cwd = "FOLDER" }
 "#;
 
+/// A process that ends, without warning, when it is let go.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts listening to a recording and returns at the first event about a timer.
-fn run_until_timer(config: &Path, source: &Path) -> (Child, Value) {
-    let mut child = command(&[
-        "run",
-        "--json",
-        "--config",
-        arg(config),
-        "--source",
-        arg(source),
-    ])
-    .stdin(Stdio::null())
-    .stdout(Stdio::piped())
-    .stderr(Stdio::inherit())
-    .spawn()
-    .unwrap();
-    let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+fn run_until_timer(config: &Path, source: &Path) -> (Running, Value) {
+    let mut running = Running(
+        command(&[
+            "run",
+            "--json",
+            "--config",
+            arg(config),
+            "--source",
+            arg(source),
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap(),
+    );
+    let lines = BufReader::new(running.0.stdout.as_mut().unwrap()).lines();
     let events = lines.map(|line| -> Value { serde_json::from_str(&line.unwrap()).unwrap() });
     let mut seen = Vec::new();
     for event in events {
         if event["type"] == "timer" {
-            return (child, event);
+            return (running, event);
         }
         seen.push(event);
     }
-    child.wait().unwrap();
     panic!("no timer in {seen:?}");
+}
+
+/// Waits for a file.
+fn until(path: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !path.exists() {
+        assert!(Instant::now() < deadline, "{} is missing", path.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -68,24 +88,17 @@ fn a_timer_outlives_a_process_that_is_killed() {
     hark::audio::write_wav(path("asked.wav"), 16_000, &[&asked[..], &silence].concat()).unwrap();
     hark::audio::write_wav(path("silence.wav"), 16_000, &silence).unwrap();
 
-    let (mut first, event) = run_until_timer(&config, &path("asked.wav"));
+    let (first, event) = run_until_timer(&config, &path("asked.wav"));
     let set = Instant::now();
     assert_eq!(event["state"], "set", "{event}");
     assert_eq!(event["left_s"], 30, "{event}");
-    // What is reported is on the disk at once, or a moment later.
-    std::thread::sleep(Duration::from_millis(500));
-    first.kill().unwrap();
-    first.wait().unwrap();
+    until(&path("timers.json"));
+    drop(first);
 
-    let (mut second, event) = run_until_timer(&config, &path("silence.wav"));
+    let (_second, event) = run_until_timer(&config, &path("silence.wav"));
     let after_s = set.elapsed().as_secs_f64();
     assert_eq!(event["state"], "ringing", "{event}");
-    assert!((28.0..33.0).contains(&after_s), "it rang after {after_s} s");
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !path("rang-1").exists() {
-        assert!(Instant::now() < deadline, "nothing was done when it rang");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    second.kill().unwrap();
-    second.wait().unwrap();
+    // Late only by what a busy machine takes to start.
+    assert!((28.0..40.0).contains(&after_s), "it rang after {after_s} s");
+    until(&path("rang-1"));
 }

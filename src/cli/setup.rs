@@ -150,9 +150,7 @@ impl Setup {
         let mut settings = self.settings_without_commands(language);
         settings.commands = self.commands();
         if let (None, None, Some(_)) = (language, &settings.options.language, &settings.commands) {
-            let languages = &self.config.commands.spec.languages;
-            let codes: Vec<&str> = languages.iter().copied().collect();
-            settings.options.language = (!codes.is_empty()).then(|| codes.join(","));
+            settings.options.language = self.config.commands.spec.languages.known();
         }
         settings
     }
@@ -296,7 +294,8 @@ pub(crate) fn is_stdin(path: &Path) -> bool {
 pub(crate) fn pace(spec: &SourceSpec) -> Pace {
     match spec {
         SourceSpec::File(_) => Pace::RealTime,
-        SourceSpec::Stdin(_) | SourceSpec::Mic(_) => Pace::Source,
+        SourceSpec::Stdin(_) => Pace::Source,
+        SourceSpec::Mic(_) => Pace::Device,
     }
 }
 

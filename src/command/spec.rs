@@ -175,6 +175,28 @@ pub struct GrammarSpec {
     pub rules: BTreeMap<String, Sentence>,
     /// Words that may be said around and between those of a command.
     pub skip_words: Vec<Sentence>,
-    /// Codes of the languages that the sentences are in; none where nobody says.
-    pub languages: BTreeSet<&'static str>,
+    /// The languages that the sentences are in.
+    pub languages: Languages,
+}
+
+/// The languages of all sentences, if they are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Languages {
+    codes: BTreeSet<&'static str>,
+    is_unknown: bool,
+}
+
+impl Languages {
+    /// There are sentences in these languages, by their codes; in unknown ones where there is none.
+    pub fn add(&mut self, codes: impl IntoIterator<Item = &'static str>) {
+        let mut codes = codes.into_iter().peekable();
+        self.is_unknown |= codes.peek().is_none();
+        self.codes.extend(codes);
+    }
+
+    /// The codes, with commas between them; none when some are unknown.
+    pub fn known(&self) -> Option<String> {
+        let codes: Vec<&str> = self.codes.iter().copied().collect();
+        (!self.is_unknown && !codes.is_empty()).then(|| codes.join(","))
+    }
 }

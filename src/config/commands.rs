@@ -77,13 +77,11 @@ pub(super) fn read(root: &mut Section, to: &mut CommandsConfig) -> Result<(), Co
         let words = entry.elements()?;
         to.spec.skip_words = words.iter().map(sentence).collect::<Result<_, _>>()?;
     }
-    if let Some(entry) = section.take("language") {
-        to.spec.languages.extend(languages(&entry)?);
-    }
+    let languages = languages(section.take("language").as_ref())?;
     let include = section.take("include");
     section.finish().map_err(misplaced)?;
     let mut includes = Includes::new(root.document().path(), &mut to.spec);
-    grammar(root, &mut includes)?;
+    includes.grammar(root, &languages)?;
     includes.all(include, root.document().folder())?;
     includes.finish()
 }

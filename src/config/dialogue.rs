@@ -171,7 +171,11 @@ pub(super) fn traits(section: &mut Section) -> Result<Traits, ConfigError> {
 
 /// Adds the sentences of timers, if there are any, behind all other commands.
 pub(super) fn add_built_in(spec: &mut GrammarSpec, timers: &TimerSettings) {
-    spec.commands.extend(builtin::commands(timers));
+    let commands = builtin::commands(timers);
+    if !commands.is_empty() {
+        spec.languages.add(["en"]);
+    }
+    spec.commands.extend(commands);
 }
 
 /// Every inverse must be a command that does something.

@@ -174,6 +174,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn finish(self, to: &mut GrammarSpec) {
         let scope = Arc::new(self.scope);
+        let has_sentences = !self.blocks.is_empty();
         for Block { mut spec, rules } in self.blocks {
             spec.scope = match rules.is_empty() {
                 true => Arc::clone(&scope),
@@ -186,7 +187,9 @@ impl Reader<'_> {
             to.commands.push(spec);
         }
         to.skip_words.extend(self.skip_words);
-        to.languages.extend(self.languages);
+        if has_sentences {
+            to.languages.add(self.languages);
+        }
     }
 
     fn repository(&mut self, layout: &Layout) -> Result<(), ConfigError> {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::commands::grammar;
-use super::document::{Document, Entry};
+use super::document::{Document, Entry, Section};
 use super::sections::languages;
 use super::{ConfigError, home_assistant, read_file};
 use crate::command::{CommandSpec, GrammarSpec};
@@ -76,13 +76,25 @@ impl<'g> Includes<'g> {
         let mut root = document.parse()?;
         let mut commands = root.section("commands")?;
         let include = commands.take("include");
-        if let Some(entry) = commands.take("language") {
-            self.spec.languages.extend(languages(&entry)?);
-        }
+        let languages = languages(commands.take("language").as_ref())?;
         commands.finish()?;
-        grammar(&mut root, self)?;
+        self.grammar(&mut root, &languages)?;
         root.finish()?;
         self.all(include, document.folder())
+    }
+
+    /// Reads the commands, lists and rules of a file, whose sentences are in `languages`.
+    pub(super) fn grammar(
+        &mut self,
+        root: &mut Section,
+        languages: &[&'static str],
+    ) -> Result<(), ConfigError> {
+        let n_before = self.spec.commands.len();
+        grammar(root, self)?;
+        if self.spec.commands.len() > n_before {
+            self.spec.languages.add(languages.iter().copied());
+        }
+        Ok(())
     }
 
     /// Reads all that an array of names names.

@@ -79,7 +79,10 @@ fn model(mut section: Section, to: &mut Config) -> Result<(), ConfigError> {
 }
 
 /// The codes of languages, with commas between them; none for all.
-pub(super) fn languages(entry: &Entry) -> Result<Vec<&'static str>, ConfigError> {
+pub(super) fn languages(entry: Option<&Entry>) -> Result<Vec<&'static str>, ConfigError> {
+    let Some(entry) = entry else {
+        return Ok(Vec::new());
+    };
     let text = entry.text()?;
     if text.trim().eq_ignore_ascii_case("auto") {
         return Ok(Vec::new());
@@ -91,7 +94,7 @@ pub(super) fn languages(entry: &Entry) -> Result<Vec<&'static str>, ConfigError>
 
 fn whisper(mut section: Section, to: &mut WhisperConfig) -> Result<(), ConfigError> {
     if let Some(entry) = section.take("language") {
-        let languages = languages(&entry)?;
+        let languages = languages(Some(&entry))?;
         to.language = (!languages.is_empty()).then(|| languages.join(","));
     }
     let tasks = [

@@ -64,8 +64,10 @@ const FINAL_DEADLINE: Duration = Duration::from_millis(750);
 /// How fast a source is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// As fast as it gives: a microphone sets the pace itself.
+    /// As fast as it gives.
     Source,
+    /// As a device gives it, whose clock is that of the samples.
+    Device,
     /// As if it were spoken now.
     RealTime,
 }
@@ -199,7 +201,7 @@ pub fn run(
         stop: stop.clone(),
         abort,
         pace,
-        clock: SampleClock::default(),
+        clock: SampleClock::new(pace != Pace::Source),
     });
     let (speech_in, speech_out) = bounded(N_SPEECH_MESSAGES);
     let (event_in, event_out) = bounded(N_EVENTS);

@@ -51,7 +51,7 @@ impl Pressure {
 
     /// A step was made, of speech up to the next one. The new relief, if it changes.
     pub(super) fn step(&mut self, load: Load) -> Option<Relief> {
-        self.judge(load, N_LIGHT)
+        self.judge(load, (LIGHT, N_LIGHT))
     }
 
     /// An utterance was worked out, with all its steps.
@@ -59,7 +59,9 @@ impl Pressure {
         match self.relief {
             // While there are steps, they tell; but a rest that takes too long is no step.
             Relief::None | Relief::Spaced | Relief::Rare => self.yield_to(load.late_s),
-            Relief::FinalsOnly | Relief::SmallerModel => self.judge(load, N_LIGHT_UTTERANCES),
+            // Whether there is room for steps, only steps can tell.
+            Relief::FinalsOnly => self.judge(load, (HEAVY, N_LIGHT_UTTERANCES)),
+            Relief::SmallerModel => self.judge(load, (LIGHT, N_LIGHT_UTTERANCES)),
         }
     }
 
@@ -75,14 +77,14 @@ impl Pressure {
         })
     }
 
-    fn judge(&mut self, load: Load, n_light: u32) -> Option<Relief> {
+    fn judge(&mut self, load: Load, (light, n_light): (f64, u32)) -> Option<Relief> {
         if load.late_s >= LATE_S {
             self.n_light = 0;
             return self.yield_to(load.late_s);
         }
         (self.n_heavy, self.n_light) = match load.took_s / load.of_s.max(MIN_S) {
             load if load > HEAVY => (self.n_heavy + 1, 0),
-            load if load < LIGHT => (0, self.n_light + 1),
+            load if load < light => (0, self.n_light + 1),
             _ => (0, 0),
         };
         let next = if self.n_heavy >= N_HEAVY {
@@ -198,5 +200,10 @@ mod tests {
             .filter_map(|_| pressure.utterance(load(0.1, 2.0)))
             .collect();
         assert_eq!(back, [Relief::FinalsOnly]);
+        // One late moment is not for good, even where finals alone take half of the time.
+        let back: Vec<_> = (0..3)
+            .filter_map(|_| pressure.utterance(load(1.0, 2.0)))
+            .collect();
+        assert_eq!(back, [Relief::Rare]);
     }
 }

@@ -113,7 +113,8 @@ impl Listen {
                 rest: rest.to_owned(),
             })
         });
-        written.or_else(|| heard.cloned())
+        let is_sure = |heard: &&WakeHeard| heard.score >= self.settings.wake_threshold;
+        written.or_else(|| heard.filter(is_sure).cloned())
     }
 }
 
@@ -189,8 +190,16 @@ mod tests {
             rest: "lights off".to_owned(),
         };
         let listen = listen(ListenMode::Wake);
-        let address = listen.address(Seconds(1.0), "Hey heart, lights off.", Some(&heard));
-        assert_eq!(address, Address::Called(heard));
+        let address = |heard: &WakeHeard| {
+            let text = "Hey heart, lights off.";
+            listen.address(Seconds(1.0), text, Some(heard))
+        };
+        assert_eq!(address(&heard), Address::Called(heard.clone()));
+        let unlikely = WakeHeard {
+            score: -9.0,
+            ..heard
+        };
+        assert_eq!(address(&unlikely), Address::No);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The model's ear: the recogniser's view of the incremental decoder. Runs on its thread.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::control::Commands;
 use super::recogniser::{Ear, Purpose, Weighed};
@@ -96,10 +96,11 @@ impl Ear for WhisperEar {
         let wake = self.wake.as_ref();
         let found = wake.and_then(|wake| wake.find(&mut self.stream, text, abort));
         // What follows a wake phrase is what may be a command.
-        let (after, text) = match &found {
-            Some(found) => (&found.tokens[..], found.heard.rest.as_str()),
-            None => (&[][..], text),
-        };
+        let called = found.as_ref().and_then(|found| {
+            let tokens = found.tokens.as_deref()?;
+            Some((tokens, found.heard.rest.as_str()))
+        });
+        let (after, text) = called.unwrap_or((&[], text));
         let mut weighed = Weighed::default();
         if let Some(commands) = self.commands.as_ref().filter(|_| !text.is_empty()) {
             if !commands.is_settled(text, self.max_commands) {
@@ -108,6 +109,7 @@ impl Ear for WhisperEar {
             weighed.progress = commands.progress(text, weighed.readings.as_ref());
         }
         weighed.wake = found.map(|found| found.heard);
+        weighed.aborted = abort.load(Ordering::Acquire);
         weighed
     }
 

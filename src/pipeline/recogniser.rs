@@ -58,12 +58,14 @@ pub(crate) trait Ear: Send {
 /// What an utterance has to do with wake phrases and commands.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Weighed {
-    /// The wake phrase it begins with.
+    /// The likeliest wake phrase at its beginning, however unlikely.
     pub(crate) wake: Option<WakeHeard>,
     /// Which of the configured commands are in it, or in what follows the wake phrase.
     pub(crate) readings: Option<Readings>,
     /// How far the speaker has come with one.
     pub(crate) progress: Progress,
+    /// Whether it was given up: there may be more in it.
+    pub(crate) aborted: bool,
 }
 
 /// When partials are due.
@@ -338,10 +340,13 @@ impl Recogniser {
         let text = text_of(&utterance.committed) + &text_of(&rest.words);
         let weighed = self.ear.weigh(&text, purpose);
         log::debug!("pause after {text:?}: {:?}", weighed.progress);
-        utterance.pause = Pause::Yes(Some(Rest {
-            weighed,
-            conclusion: rest,
-        }));
+        utterance.pause = match weighed.aborted {
+            true => Pause::GivenUp,
+            false => Pause::Yes(Some(Rest {
+                weighed,
+                conclusion: rest,
+            })),
+        };
     }
 
     /// The pause lasts: what it settles is committed.

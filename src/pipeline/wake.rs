@@ -14,10 +14,11 @@ pub(super) struct WakePhrases {
     threshold: f32,
 }
 
-/// A phrase that was found, and the tokens that it takes.
+/// The likeliest phrase at the beginning of an utterance.
 pub(super) struct Found {
     pub(super) heard: WakeHeard,
-    pub(super) tokens: Vec<u32>,
+    /// The tokens that it takes, if it is one that wakes.
+    pub(super) tokens: Option<Vec<u32>>,
 }
 
 impl WakePhrases {
@@ -31,7 +32,7 @@ impl WakePhrases {
     }
 
     /// The phrase with which the utterance begins that was just concluded as `text`: one that it is
-    /// written with, or else the likeliest that is not below the threshold.
+    /// written with, or else the likeliest, which wakes when it is not below the threshold.
     pub(super) fn find(
         &self,
         stream: &mut Stream,
@@ -44,7 +45,7 @@ impl WakePhrases {
         let written = |phrase: &String| {
             let rest = after_phrase(text, phrase)?;
             let tokens = stream.tokens(&text[..text.len() - rest.len()]);
-            Some(found(phrase, 0.0, rest, tokens))
+            Some(found(phrase, 0.0, Some((rest, tokens))))
         };
         (self.texts.iter().find_map(written)).or_else(|| self.hear(stream, abort))
     }
@@ -54,17 +55,28 @@ impl WakePhrases {
         let heard = self.texts.iter().zip(beginnings);
         let heard = heard.filter_map(|(text, beginning)| Some((text, beginning?)));
         let by_score = |a: &(_, Beginning), b: &(_, Beginning)| a.1.logprob.total_cmp(&b.1.logprob);
-        let (phrase, beginning) = heard.max_by(by_score)?;
-        log::debug!("{phrase:?} in the audio: {beginning:?}");
-        if beginning.logprob < self.threshold {
-            return None;
+        let (phrase, Beginning { logprob, tokens }) = heard.max_by(by_score)?;
+        log::debug!("{phrase:?} in the audio: {logprob}");
+        if logprob < self.threshold {
+            return Some(found(phrase, logprob, None));
         }
-        let rest = stream.rest_after(&beginning.tokens, abort)?;
-        Some(found(phrase, beginning.logprob, &rest, beginning.tokens))
+        let rest = stream.rest_after(&tokens, abort)?;
+        // Its tokens may be those of the beginning of a longer word.
+        (!goes_on(&rest)).then(|| found(phrase, logprob, Some((&rest, tokens))))
     }
 }
 
-fn found(phrase: &str, score: f32, rest: &str, tokens: Vec<u32>) -> Found {
+/// Whether a text goes on with the word before it: "er, lights off", "'s off".
+fn goes_on(rest: &str) -> bool {
+    let mut letters = rest.chars();
+    match letters.next() {
+        Some('\'' | '\u{2019}') => letters.next().is_some_and(char::is_alphanumeric),
+        first => first.is_some_and(char::is_alphanumeric),
+    }
+}
+
+fn found(phrase: &str, score: f32, wakes: Option<(&str, Vec<u32>)>) -> Found {
+    let (rest, tokens) = wakes.map_or(("", None), |(rest, tokens)| (rest, Some(tokens)));
     let heard = WakeHeard {
         phrase: phrase.to_owned(),
         score,
@@ -73,4 +85,19 @@ fn found(phrase: &str, score: f32, rest: &str, tokens: Vec<u32>) -> Found {
             .to_owned(),
     };
     Found { heard, tokens }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_longer_word_is_another_one() {
+        for rest in ["er, lights off", "'s off", "\u{2019}s off", "9"] {
+            assert!(goes_on(rest), "{rest}");
+        }
+        for rest in ["", " lights off", ", lights off", "!", "' lights off"] {
+            assert!(!goes_on(rest), "{rest}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! [`WindowReader`] owns the buffers of the encoder and the decoder of one stream; whoever has it
 //! decides which columns make a window and what becomes of its text.
 
+use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -526,7 +527,11 @@ fn language_tokens(model: &Model, options: &Options) -> Result<Vec<u32>, Whisper
     };
     if tokenizer.is_multilingual() {
         let token = |code: &&str| tokenizer.language_token(code).ok_or_else(|| unknown(code));
-        return codes.iter().map(token).collect();
+        let tokens = codes
+            .iter()
+            .map(token)
+            .collect::<Result<BTreeSet<_>, _>>()?;
+        return Ok(tokens.into_iter().collect());
     }
     match codes.first().filter(|_| !codes.contains(&"en")) {
         Some(code) => Err(english_only(&format!("language {code}"))),

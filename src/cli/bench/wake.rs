@@ -23,8 +23,6 @@ Examples:
   hark bench wake --phrase alexa --phrase computer --labels clips/manifest.tsv clips/*
   hark --config home.toml bench wake evenings/*.flac --json";
 
-/// Scores that are looked for, whatever the threshold.
-const LOWEST: f32 = -16.0;
 /// Thresholds that are compared, beside the configured one.
 const THRESHOLDS: [f32; 8] = [-0.5, -1.0, -2.0, -3.0, -4.0, -5.0, -6.0, -8.0];
 
@@ -55,10 +53,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<(), Failure> {
     let listen = listening(args, &setup);
     let (phrases, threshold) = (listen.wake_phrases.clone(), listen.wake_threshold);
     let mut settings = setup.settings(None);
-    settings.commands = Some(setup.commands_to(ListenSettings {
-        wake_threshold: LOWEST,
-        ..listen
-    }));
+    settings.commands = Some(setup.commands_to(listen));
     let mut clips = args.labels.clips_saying(&args.paths, &|text| {
         let said = phrases.iter().find(|p| after_phrase(text, p).is_some());
         said.map(|phrase| Label {
@@ -122,15 +117,17 @@ struct Recording {
     /// The phrase that is said in it.
     said: Option<String>,
     duration_s: f64,
-    /// Phrases that were heard, with their scores.
+    /// The likeliest phrase of each utterance, with its score, however low.
     heard: Vec<(String, f32)>,
     text: String,
 }
 
 impl Recording {
-    fn hears(&self, phrase: &str, threshold: f32) -> bool {
-        let mut heard = self.heard.iter();
-        heard.any(|(other, score)| other == phrase && *score >= threshold)
+    /// How many utterances begin with the phrase.
+    fn n_heard(&self, phrase: &str, threshold: f32) -> usize {
+        let heard = self.heard.iter();
+        let is_it = |(other, score): &&(String, f32)| other == phrase && *score >= threshold;
+        heard.filter(is_it).count()
     }
 }
 
@@ -173,10 +170,9 @@ impl Found {
     fn add(&mut self, file: &str, said: Option<&str>, n_samples: usize, heard: &Heard) {
         let (mut texts, mut phrases) = (Vec::new(), Vec::new());
         for (_, event) in &heard.events {
-            match event {
-                Event::Final { text, .. } => texts.push(text.as_str()),
-                Event::Wake { phrase, score, .. } => phrases.push((phrase.clone(), *score)),
-                _ => {}
+            if let Event::Final { text, wake, .. } = event {
+                texts.push(text.as_str());
+                phrases.extend(wake.as_ref().map(|wake| (wake.phrase.clone(), wake.score)));
             }
         }
         self.recordings.push(Recording {
@@ -191,13 +187,13 @@ impl Found {
     fn count(&self, phrase: &str, threshold: f32) -> Count {
         let mut count = Count::default();
         for recording in &self.recordings {
-            let hears = recording.hears(phrase, threshold);
+            let n_heard = recording.n_heard(phrase, threshold);
             if recording.said.as_deref() == Some(phrase) {
                 count.said += 1;
-                count.missed += usize::from(!hears);
+                count.missed += usize::from(n_heard == 0);
             } else {
                 count.others_h += recording.duration_s / 3600.0;
-                count.false_accepts += usize::from(hears);
+                count.false_accepts += n_heard;
             }
         }
         count
@@ -237,7 +233,7 @@ impl Found {
         let is_mistaken = |recording: &&Recording| {
             (phrases.iter()).any(|phrase| {
                 let is_said = recording.said.as_deref() == Some(phrase);
-                recording.hears(phrase, threshold) != is_said
+                (recording.n_heard(phrase, threshold) > 0) != is_said
             })
         };
         let told = |recording: &Recording| {
@@ -282,7 +278,7 @@ mod tests {
             recordings: vec![
                 recording(Some("jarvis"), &[("jarvis", -2.0)]),
                 recording(Some("jarvis"), &[("alexa", 0.0)]),
-                recording(None, &[("jarvis", -4.0)]),
+                recording(None, &[("jarvis", -4.0), ("jarvis", -4.5)]),
                 recording(None, &[]),
             ],
         };
@@ -294,7 +290,7 @@ mod tests {
         };
         assert_eq!(found.count("jarvis", -1.0), count(2, 0));
         assert_eq!(found.count("jarvis", -2.0), count(1, 0));
-        assert_eq!(found.count("jarvis", -5.0), count(1, 1));
+        assert_eq!(found.count("jarvis", -5.0), count(1, 2));
         let phrases = ["jarvis".to_owned(), "alexa".to_owned()];
         assert_eq!(found.mistakes(&phrases, -3.0).len(), 1);
         assert_eq!(found.mistakes(&phrases[..1], -5.0).len(), 2);

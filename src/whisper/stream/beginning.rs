@@ -2,7 +2,7 @@
 //!
 //! The model is not asked which words it would write, but for the probability of these, in all the
 //! ways they may be written. No encoder pass is made: what the utterance's text was read from is
-//! there. Words that are not said are dropped after their first token, in a step of the decoder.
+//! there. A spelling whose first token is out of the question takes no step of the decoder.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,7 +16,8 @@ use crate::whisper::draft::Given;
 
 /// A spelling less likely than this, in nats, is not followed.
 const HOPELESS: f32 = -16.0;
-/// Longest text behind a beginning, in tokens.
+/// Longest beginning, and longest text behind one, in tokens.
+pub(super) const MAX_BEGINNING: usize = 24;
 const MAX_REST: usize = 64;
 
 /// Words that an utterance may begin with, as tokens in all their spellings.
@@ -26,12 +27,13 @@ pub struct Phrase {
 }
 
 impl Phrase {
-    /// The spellings of `words` to `model`.
+    /// The spellings of `words` to `model`; none where they are longer than a beginning may be.
     pub fn new(model: &Model, words: &str) -> Self {
         let mut spellings: Vec<Vec<u32>> = Vec::new();
         for text in spellings_of(words) {
             let tokens = model.tokenizer().encode(&format!(" {text}"));
-            if !tokens.is_empty() && !spellings.contains(&tokens) {
+            let is_known = spellings.contains(&tokens);
+            if (1..=MAX_BEGINNING).contains(&tokens.len()) && !is_known {
                 spellings.push(tokens);
             }
         }
@@ -39,9 +41,12 @@ impl Phrase {
     }
 }
 
-/// How people and models write a phrase: "hey hark", "Hey, hark", "Hey Hark".
+/// How people and models write a phrase: "hey HAL", "Hey, HAL", "Hey Hal".
 fn spellings_of(words: &str) -> Vec<String> {
-    let lower: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
+    let bare = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+    let written: Vec<String> = words.split_whitespace().map(bare).collect();
+    let written: Vec<String> = written.into_iter().filter(|w| !w.is_empty()).collect();
+    let lower: Vec<String> = written.iter().map(|word| word.to_lowercase()).collect();
     let capital = |word: &String| {
         let mut letters = word.chars();
         let first = letters.next().map(|c| c.to_uppercase().to_string());
@@ -51,7 +56,7 @@ fn spellings_of(words: &str) -> Vec<String> {
     let mut sentence = lower.clone();
     sentence.splice(..lower.len().min(1), title.first().cloned());
     let mut all = Vec::new();
-    for words in [&title, &sentence, &lower] {
+    for words in [&title, &sentence, &lower, &written] {
         for between in [" ", ", "] {
             let text = words.join(between);
             if !text.is_empty() && !all.contains(&text) {
@@ -81,7 +86,8 @@ impl Stream {
         self.with_start(|start, state| {
             start.feed(state);
             let first = start.last_logits(state).to_vec();
-            let weigh = |phrase| weigh(start, phrase, &first, state);
+            let total = kernels::log_sum_exp(start.model.exec().cpu(), &first);
+            let weigh = |phrase| weigh(start, phrase, (&first, total), state);
             phrases.iter().map(weigh).collect()
         })
     }
@@ -120,53 +126,38 @@ impl Stream {
 fn weigh(
     start: &Start<'_>,
     phrase: &Phrase,
-    first: &[f32],
+    (first, total): (&[f32], f32),
     state: &mut DecoderState,
 ) -> Option<Beginning> {
-    let (mut logprob, mut best): (f32, Option<(f32, &Vec<u32>)>) = (f32::NEG_INFINITY, None);
-    for spelling in &phrase.spellings {
+    let mut spelt = Vec::new();
+    for tokens in &phrase.spellings {
         state.truncate(start.prompt.len());
-        let Some(spelt) = follow(start, spelling, first, state) else {
-            continue;
-        };
-        logprob = log_add(logprob, spelt);
-        if best.is_none_or(|(most, _)| spelt > most) {
-            best = Some((spelt, spelling));
+        let logprob = first[tokens[0] as usize] - total;
+        if logprob > HOPELESS {
+            spelt.push((logprob + follow(start, tokens, state), tokens));
         }
     }
-    let (_, tokens) = best?;
+    let (_, tokens) = spelt.iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let logprobs: Vec<f32> = spelt.iter().map(|(logprob, _)| *logprob).collect();
     Some(Beginning {
-        logprob,
-        tokens: tokens.clone(),
+        logprob: kernels::log_sum_exp(start.model.exec().cpu(), &logprobs),
+        tokens: tokens.to_vec(),
     })
 }
 
-/// Log-probability of `tokens` after the prompt that was just fed, whose last logits are `first`; none
-/// when it is hopeless.
-fn follow(
-    start: &Start<'_>,
-    tokens: &[u32],
-    first: &[f32],
-    state: &mut DecoderState,
-) -> Option<f32> {
+/// Log-probability of all `tokens` but the first, after a prompt that was just fed.
+fn follow(start: &Start<'_>, tokens: &[u32], state: &mut DecoderState) -> f32 {
     let (model, exec) = (start.model, start.model.exec());
-    let logprob = |logits: &[f32], token: u32| {
-        logits[token as usize] - kernels::log_sum_exp(exec.cpu(), logits)
+    let Some((_, tail)) = tokens.split_first().filter(|(_, tail)| !tail.is_empty()) else {
+        return 0.0;
     };
-    let (head, tail) = tokens.split_first()?;
-    let mut sum = logprob(first, *head);
-    if sum < HOPELESS || tail.is_empty() {
-        return (sum >= HOPELESS).then_some(sum);
-    }
     let fed = &tokens[..tail.len()];
     let logits = model
         .decoder()
         .forward(exec, fed, start.cross, state, fed.len());
-    let n_vocab = model.dims().n_vocab;
-    for (logits, token) in logits.chunks_exact(n_vocab).zip(tail) {
-        sum += logprob(logits, *token);
-    }
-    (sum >= HOPELESS).then_some(sum)
+    let rows = logits.chunks_exact(model.dims().n_vocab).zip(tail);
+    rows.map(|(logits, token)| logits[*token as usize] - kernels::log_sum_exp(exec.cpu(), logits))
+        .sum()
 }
 
 /// The likeliest text behind `tokens`, which follow the prompt that was just fed; none when given up.
@@ -197,15 +188,6 @@ fn go_on(
     Some(rest)
 }
 
-/// The logarithm of the sum of two numbers given by theirs.
-fn log_add(a: f32, b: f32) -> f32 {
-    let (most, least) = if a > b { (a, b) } else { (b, a) };
-    if most == f32::NEG_INFINITY {
-        return most;
-    }
-    most + (least - most).exp().ln_1p()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,16 +199,10 @@ mod tests {
         for text in ["Hey Hark", "Hey, Hark", "Hey hark", "Hey, hark", "hey hark"] {
             assert!(many.iter().any(|spelling| spelling == text), "{many:?}");
         }
-        assert!(spellings_of(" ").is_empty());
-    }
-
-    #[test]
-    fn probabilities_add_up() {
-        assert!((log_add(0.5_f32.ln(), 0.25_f32.ln()) - 0.75_f32.ln()).abs() < 1e-6);
-        assert_eq!(log_add(f32::NEG_INFINITY, -3.0), -3.0);
-        assert_eq!(
-            log_add(f32::NEG_INFINITY, f32::NEG_INFINITY),
-            f32::NEG_INFINITY
-        );
+        let named = spellings_of("Okay, HAL!");
+        for text in ["Okay HAL", "Okay, HAL", "Okay, Hal", "okay hal"] {
+            assert!(named.iter().any(|spelling| spelling == text), "{named:?}");
+        }
+        assert!(spellings_of(" - ").is_empty());
     }
 }

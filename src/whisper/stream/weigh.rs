@@ -9,6 +9,7 @@ use crate::whisper::draft::Given;
 use crate::whisper::guided::{Guide, Guided};
 
 use super::Stream;
+use super::beginning::MAX_BEGINNING;
 
 impl Stream {
     /// From now on [`Stream::weigh`] looks for the sentences of `guide`.
@@ -23,15 +24,18 @@ impl Stream {
     }
 
     /// The guide's sentences in the audio of the utterance that was just concluded as `text`, behind
-    /// the tokens `after` which it begins with and which `text` is without; none
-    /// where there is no guide, or the utterance is longer than a window, or when `abort` becomes
-    /// true.
+    /// the tokens `after` which it begins with and which `text` is without; none where there is no
+    /// guide, or the utterance is longer than a window, or the beginning than 24 tokens, or when
+    /// `abort` becomes true.
     pub fn weigh(
         &mut self,
         (after, text): (&[u32], &str),
         abort: &Arc<AtomicBool>,
     ) -> Option<Readings> {
         let guided = self.guided.as_mut().filter(|_| self.is_whole)?;
+        if after.len() > MAX_BEGINNING {
+            return None;
+        }
         let reader = &mut self.reader;
         let n_before_sot = reader.build_plain_prompt();
         reader.prompt.extend_from_slice(after);
