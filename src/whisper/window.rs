@@ -191,8 +191,7 @@ impl WindowReader {
         if self.is_mute(window) {
             return Hypothesis::default();
         }
-        let n_encoded = self.n_encoded(window, self.options.window);
-        if self.encode(exec, window, (n_encoded, 0)).is_break() {
+        if self.encode_whole(exec, window).is_break() {
             return Hypothesis::default();
         }
         self.detect_language(exec);
@@ -318,6 +317,12 @@ impl WindowReader {
         self.stats.windows += 1;
         self.stats.encode_ms += ms_since(start);
         encoded
+    }
+
+    /// Encodes a window that is heard to its end.
+    pub(super) fn encode_whole(&mut self, exec: &Exec, window: Columns<'_>) -> ControlFlow<()> {
+        let n_encoded = self.n_encoded(window, self.options.window);
+        self.encode(exec, window, (n_encoded, 0))
     }
 
     /// Encodes a window whose audio goes on, with cached silence at once behind it; of what is

@@ -80,7 +80,7 @@ impl Stream {
     /// How likely the utterance that was just concluded begins with each of `phrases`; none for
     /// those it is far from, and for all when the utterance is longer than a window.
     pub fn beginnings(&mut self, phrases: &[Phrase]) -> Vec<Option<Beginning>> {
-        if !self.is_whole {
+        if !self.holds_all() {
             return vec![None; phrases.len()];
         }
         self.with_start(|start, state| {

@@ -116,7 +116,7 @@ pub struct Stream {
     /// window, and how many are those of the hypothesis before.
     rest_ends: Vec<usize>,
     rest_stable: usize,
-    /// Whether the window that was read last is all there was of the utterance.
+    /// Whether the decoder looks at all there was of the utterance.
     is_whole: bool,
     guided: Option<Guided>,
     never: Arc<AtomicBool>,

@@ -7,6 +7,8 @@ use crate::event::Readings;
 use crate::whisper::decode::Start;
 use crate::whisper::draft::Given;
 use crate::whisper::guided::{Guide, Guided};
+use crate::whisper::transcribe::MIN_COLUMNS;
+use crate::whisper::window::Columns;
 
 use super::Stream;
 use super::beginning::MAX_BEGINNING;
@@ -15,6 +17,26 @@ impl Stream {
     /// From now on [`Stream::weigh`] looks for the sentences of `guide`.
     pub fn set_guide(&mut self, guide: Box<dyn Guide>) {
         self.guided = Some(Guided::new(&self.reader.model, guide));
+    }
+
+    /// Whether the decoder looks at all of the utterance: it is encoded once more where its text was
+    /// read in several parts.
+    pub(super) fn holds_all(&mut self) -> bool {
+        let n_columns = self.n_columns();
+        let is_short = self.seek == 0 && n_columns <= self.reader.window_columns();
+        if self.is_whole || !is_short || n_columns < MIN_COLUMNS {
+            return self.is_whole;
+        }
+        let window = Columns {
+            values: &self.columns,
+            n: n_columns,
+        };
+        let reader = &mut self.reader;
+        let exec = reader.model.exec().clone();
+        self.is_whole = exec
+            .run(|| reader.encode_whole(&exec, window))
+            .is_continue();
+        self.is_whole
     }
 
     /// A text as tokens.
@@ -32,10 +54,10 @@ impl Stream {
         (after, text): (&[u32], &str),
         abort: &Arc<AtomicBool>,
     ) -> Option<Readings> {
-        let guided = self.guided.as_mut().filter(|_| self.is_whole)?;
-        if after.len() > MAX_BEGINNING {
+        if self.guided.is_none() || after.len() > MAX_BEGINNING || !self.holds_all() {
             return None;
         }
+        let guided = self.guided.as_mut()?;
         let reader = &mut self.reader;
         let n_before_sot = reader.build_plain_prompt();
         reader.prompt.extend_from_slice(after);
