@@ -1,8 +1,8 @@
 //! How likely it is that an utterance begins with given words: the wake phrase's view of it.
 //!
 //! The model is not asked which words it would write, but for the probability of these, in all the
-//! ways they may be written. No encoder pass is made: what the utterance's text was read from is
-//! there. A spelling whose first token is out of the question takes no step of the decoder.
+//! ways they may be written. No encoder pass is made where what the utterance's text was read from
+//! is there. A spelling whose first token is out of the question takes no step of the decoder.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -93,7 +93,7 @@ impl Stream {
     }
 
     /// The likeliest text of the utterance that was just concluded behind the tokens it begins with;
-    /// none when `abort` becomes true.
+    /// none when it is longer than 64 tokens, or when `abort` becomes true.
     pub fn rest_after(&mut self, beginning: &[u32], abort: &AtomicBool) -> Option<String> {
         self.with_start(|start, state| {
             start.feed(state);
@@ -160,7 +160,8 @@ fn follow(start: &Start<'_>, tokens: &[u32], state: &mut DecoderState) -> f32 {
         .sum()
 }
 
-/// The likeliest text behind `tokens`, which follow the prompt that was just fed; none when given up.
+/// The likeliest text behind `tokens`, which follow the prompt that was just fed; none when given up,
+/// and when it is too long: half a text may mean something else.
 fn go_on(
     start: &Start<'_>,
     tokens: &[u32],
@@ -172,20 +173,17 @@ fn go_on(
     let n_text = eot as usize + 1;
     let mut logits = model.decoder().forward(exec, tokens, start.cross, state, 1);
     let mut rest = Vec::new();
-    while rest.len() < MAX_REST {
-        if abort.load(Ordering::Relaxed) {
-            return None;
-        }
+    while rest.len() <= MAX_REST && !abort.load(Ordering::Relaxed) {
         let token = argmax(&logits[..n_text]) as u32;
         if token == eot {
-            break;
+            return Some(rest);
         }
         rest.push(token);
         logits = model
             .decoder()
             .forward(exec, &[token], start.cross, state, 1);
     }
-    Some(rest)
+    None
 }
 
 #[cfg(test)]
