@@ -91,12 +91,12 @@ fn score(model: &Arc<Model>, clips: &[Clip], window: Window) -> WordErrors {
     sum
 }
 
-/// faster-whisper makes 2 errors in these 132 words with tiny.en and 8 with base (float32, greedy);
-/// two more are allowed for arithmetic that rounds otherwise.
+/// faster-whisper makes 2 errors in 132 of these 138 words (all but "set a timer for 30 seconds") with
+/// tiny.en and 8 with base (float32, greedy); two more are allowed for arithmetic that rounds otherwise.
 #[test]
 fn shipped_recordings() {
     let clips = clips(&root().join("tests/data/speech"), &["dictation", "command"]);
-    assert_eq!(clips.len(), 13);
+    assert_eq!(clips.len(), 14);
     let scores = Path::new(env!("CARGO_TARGET_TMPDIR")).join("accuracy.tsv");
     let mut table = String::from("set\tmodel\tcompute\tsimd\twords\terrors\n");
     for (name, most) in [("tiny.en", 4), ("base", 10)] {
