@@ -46,6 +46,8 @@ fn run_until_timer(config: &Path, source: &Path) -> (Running, Value) {
             "--source",
             arg(source),
         ])
+        // What speaks may keep something there.
+        .env("XDG_CONFIG_HOME", config.parent().unwrap())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
