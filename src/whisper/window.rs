@@ -16,7 +16,7 @@ use crate::text::language_from;
 
 use super::align::Aligner;
 use super::decode::{Hypothesis, Start, WindowDecoder, argmax};
-use super::decoder::Cross;
+use super::decoder::{Cross, DecoderState};
 use super::draft::Given;
 use super::encoder::{EncoderState, KeepKeys, Stage};
 use super::loud;
@@ -474,14 +474,23 @@ impl WindowReader {
         n_before_sot
     }
 
-    /// As [`WindowReader::build_prompt`], for text without timestamps whatever the options say.
-    pub(super) fn build_plain_prompt(&mut self) -> usize {
+    /// What is encoded, with a prompt that asks for text without timestamps, whatever the options say,
+    /// and that begins with the tokens `beginning`; and the state to decode it in.
+    pub(super) fn plain_start(&mut self, beginning: &[u32]) -> (Start<'_>, &mut DecoderState) {
         let n_before_sot = self.build_prompt();
         if self.options.timestamps == Timestamps::On {
             let special = self.model.tokenizer().special();
             self.prompt.push(special.no_timestamps);
         }
-        n_before_sot
+        self.prompt.extend_from_slice(beginning);
+        let start = Start {
+            model: &self.model,
+            cross: &self.cross,
+            prompt: &self.prompt,
+            n_before_sot,
+            given: Given::default(),
+        };
+        (start, &mut self.decoder.state)
     }
 
     /// Words of a window, each with the number of text tokens up to its end.

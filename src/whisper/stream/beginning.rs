@@ -9,13 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Stream;
 use crate::kernels;
 use crate::whisper::Model;
-use crate::whisper::decode::Start;
-use crate::whisper::decode::argmax;
+use crate::whisper::decode::{Start, argmax};
 use crate::whisper::decoder::DecoderState;
-use crate::whisper::draft::Given;
 
-/// A spelling less likely than this, in nats, is not followed.
-const HOPELESS: f32 = -16.0;
+/// A spelling whose first token is less likely than this, in nats, is not followed: with sixteen phrases
+/// in eight spellings, following them all would be most of the work in a pause.
+const HOPELESS: f32 = -10.0;
 /// Longest beginning, and longest text behind one, in tokens.
 pub(super) const MAX_BEGINNING: usize = 24;
 const MAX_REST: usize = 64;
@@ -83,11 +82,13 @@ impl Stream {
         if !self.holds_all() {
             return vec![None; phrases.len()];
         }
-        self.with_start(|start, state| {
+        let exec = self.reader.model.exec().clone();
+        let (start, state) = self.reader.plain_start(&[]);
+        exec.run(|| {
             start.feed(state);
             let first = start.last_logits(state).to_vec();
-            let total = kernels::log_sum_exp(start.model.exec().cpu(), &first);
-            let weigh = |phrase| weigh(start, phrase, (&first, total), state);
+            let total = kernels::log_sum_exp(exec.cpu(), &first);
+            let weigh = |phrase| weigh(&start, phrase, (&first, total), state);
             phrases.iter().map(weigh).collect()
         })
     }
@@ -95,31 +96,10 @@ impl Stream {
     /// The likeliest text of the utterance that was just concluded behind the tokens it begins with;
     /// none when it is longer than 64 tokens, or when `abort` becomes true.
     pub fn rest_after(&mut self, beginning: &[u32], abort: &AtomicBool) -> Option<String> {
-        self.with_start(|start, state| {
-            start.feed(state);
-            let rest = go_on(start, beginning, state, abort)?;
-            Some(start.model.tokenizer().decode(&rest))
-        })
-    }
-
-    /// Runs `work` on the window that was read last, with a prompt that asks for text without
-    /// timestamps.
-    fn with_start<T: Send>(
-        &mut self,
-        work: impl FnOnce(&Start<'_>, &mut DecoderState) -> T + Send,
-    ) -> T {
-        let reader = &mut self.reader;
-        let n_before_sot = reader.build_plain_prompt();
-        let start = Start {
-            model: &reader.model,
-            cross: &reader.cross,
-            prompt: &reader.prompt,
-            n_before_sot,
-            given: Given::default(),
-        };
-        let exec = reader.model.exec();
-        let state = &mut reader.decoder.state;
-        exec.run(|| work(&start, state))
+        let exec = self.reader.model.exec().clone();
+        let (start, state) = self.reader.plain_start(beginning);
+        let rest = exec.run(|| go_on(&start, state, abort))?;
+        Some(start.model.tokenizer().decode(&rest))
     }
 }
 
@@ -160,18 +140,14 @@ fn follow(start: &Start<'_>, tokens: &[u32], state: &mut DecoderState) -> f32 {
         .sum()
 }
 
-/// The likeliest text behind `tokens`, which follow the prompt that was just fed; none when given up,
-/// and when it is too long: half a text may mean something else.
-fn go_on(
-    start: &Start<'_>,
-    tokens: &[u32],
-    state: &mut DecoderState,
-    abort: &AtomicBool,
-) -> Option<Vec<u32>> {
+/// The likeliest text behind the prompt; none when given up, and when it is too long: half a text may
+/// mean something else.
+fn go_on(start: &Start<'_>, state: &mut DecoderState, abort: &AtomicBool) -> Option<Vec<u32>> {
     let (model, exec) = (start.model, start.model.exec());
     let eot = model.tokenizer().special().eot;
     let n_text = eot as usize + 1;
-    let mut logits = model.decoder().forward(exec, tokens, start.cross, state, 1);
+    start.feed(state);
+    let mut logits = start.last_logits(state);
     let mut rest = Vec::new();
     while rest.len() <= MAX_REST && !abort.load(Ordering::Relaxed) {
         let token = argmax(&logits[..n_text]) as u32;

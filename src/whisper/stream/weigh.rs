@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::event::Readings;
-use crate::whisper::decode::Start;
-use crate::whisper::draft::Given;
 use crate::whisper::guided::{Guide, Guided};
 use crate::whisper::transcribe::MIN_COLUMNS;
 use crate::whisper::window::Columns;
@@ -57,23 +55,10 @@ impl Stream {
         if self.guided.is_none() || after.len() > MAX_BEGINNING || !self.holds_all() {
             return None;
         }
+        let free = self.tokens(text);
         let guided = self.guided.as_mut()?;
-        let reader = &mut self.reader;
-        let n_before_sot = reader.build_plain_prompt();
-        reader.prompt.extend_from_slice(after);
-        let start = Start {
-            model: &reader.model,
-            cross: &reader.cross,
-            prompt: &reader.prompt,
-            n_before_sot,
-            given: Given::default(),
-        };
-        let free = reader
-            .model
-            .tokenizer()
-            .encode(&format!(" {}", text.trim()));
-        let exec = reader.model.exec();
-        let state = &mut reader.decoder.state;
+        let exec = self.reader.model.exec().clone();
+        let (start, state) = self.reader.plain_start(after);
         exec.run(|| guided.read(&start, &free, state, abort))
     }
 }
