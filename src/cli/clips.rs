@@ -27,16 +27,23 @@ pub(crate) enum Speakers {
     Even,
 }
 
-/// Which recordings, and what is meant in them.
+/// Which recordings, and which commands are meant in them.
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct LabelArgs {
-    /// Table with columns `file` (relative to it) and `labels`, separated by tabs
-    #[arg(long, value_name = "FILE")]
-    labels: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// What is said in a recording without a label is in column `reference`: if that is a command word
     /// for word, it is the one meant
     #[arg(long, requires = "labels")]
     references: bool,
+}
+
+/// Which recordings, and a table that tells of them.
+#[derive(Debug, Default, ClapArgs)]
+pub(crate) struct TableArgs {
+    /// Table with columns `file` (relative to it) and `labels` or `reference`, separated by tabs
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
     /// Only recordings with one of these values in this column of the table; may be repeated
     #[arg(long = "where", value_name = "COLUMN=VALUE,...", requires = "labels")]
     #[arg(value_parser = filter)]
@@ -166,9 +173,42 @@ type Labelling<'a> = dyn Fn(&Path, &Manifest) -> Result<Option<Label>, Failure> 
 impl LabelArgs {
     /// The recordings at `paths`, those in folders by name; `matcher` understands references.
     pub(crate) fn clips(&self, paths: &[PathBuf], matcher: &Matcher) -> Result<Vec<Clip>, Failure> {
-        self.labelled(paths, &|file, manifest| self.label(file, manifest, matcher))
+        self.table
+            .labelled(paths, &|file, manifest| self.label(file, manifest, matcher))
     }
 
+    /// The recordings at `paths`, in which no command is meant, of the chosen speakers.
+    pub(crate) fn without_commands(&self, paths: &[PathBuf]) -> Result<Vec<Clip>, Failure> {
+        let mut files = files(paths)?;
+        if let Some(path) = &self.table.labels {
+            let manifest = Manifest::read(path)?;
+            let speakers = self.table.chosen_speakers(&manifest)?;
+            files.retain(|file| speaks(file, &manifest, speakers.as_ref()));
+        }
+        Ok(unlabelled(files))
+    }
+
+    fn label(
+        &self,
+        file: &Path,
+        manifest: &Manifest,
+        matcher: &Matcher,
+    ) -> Result<Option<Label>, Failure> {
+        // Other labels tell of other things.
+        let text = manifest.labels(file).filter(|text| text.starts_with('{'));
+        if let Some(text) = text {
+            let label = serde_json::from_str(text).map_err(|error| {
+                let message = format!("the label of {} is unusable: {error}", file.display());
+                Failure::new(Kind::Input, message)
+            })?;
+            return Ok(Some(label));
+        }
+        let reference = manifest.reference(file).filter(|_| self.references);
+        Ok(reference.and_then(|text| said_in(text, matcher)))
+    }
+}
+
+impl TableArgs {
     /// The recordings at `paths`, those in folders by name, with what `meant` makes of their
     /// references.
     pub(crate) fn clips_saying(
@@ -177,6 +217,7 @@ impl LabelArgs {
         meant: &dyn Fn(&str) -> Option<Label>,
     ) -> Result<Vec<Clip>, Failure> {
         self.labelled(paths, &|file, manifest| {
+            manifest.values_of("reference")?;
             Ok(manifest.reference(file).and_then(meant))
         })
     }
@@ -199,17 +240,6 @@ impl LabelArgs {
             }
         }
         Ok(clips)
-    }
-
-    /// The recordings at `paths`, in which no command is meant, of the chosen speakers.
-    pub(crate) fn without_commands(&self, paths: &[PathBuf]) -> Result<Vec<Clip>, Failure> {
-        let mut files = files(paths)?;
-        if let Some(path) = &self.labels {
-            let manifest = Manifest::read(path)?;
-            let speakers = self.chosen_speakers(&manifest)?;
-            files.retain(|file| speaks(file, &manifest, speakers.as_ref()));
-        }
-        Ok(unlabelled(files))
     }
 
     fn chosen_speakers<'m>(
@@ -238,25 +268,6 @@ impl LabelArgs {
             filter.values.iter().any(|wanted| wanted == value)
         };
         speaks(file, manifest, speakers) && self.filters.iter().all(has)
-    }
-
-    fn label(
-        &self,
-        file: &Path,
-        manifest: &Manifest,
-        matcher: &Matcher,
-    ) -> Result<Option<Label>, Failure> {
-        // Other labels tell of other things.
-        let text = manifest.labels(file).filter(|text| text.starts_with('{'));
-        if let Some(text) = text {
-            let label = serde_json::from_str(text).map_err(|error| {
-                let message = format!("the label of {} is unusable: {error}", file.display());
-                Failure::new(Kind::Input, message)
-            })?;
-            return Ok(Some(label));
-        }
-        let reference = manifest.reference(file).filter(|_| self.references);
-        Ok(reference.and_then(|text| said_in(text, matcher)))
     }
 }
 
@@ -426,8 +437,11 @@ mod tests {
         let grammar = Grammar::compile(&spec, &mut Vec::new());
         let matcher = Matcher::new(grammar.into(), MatchOptions::default());
         let args = LabelArgs {
-            labels: Some(folder.path().join("t.tsv")),
-            filters: args.filters.clone(),
+            table: TableArgs {
+                labels: Some(folder.path().join("t.tsv")),
+                filters: args.table.filters.clone(),
+                ..args.table
+            },
             ..*args
         };
         let clips = args.clips(&[folder.path().to_owned()], &matcher)?;
@@ -452,9 +466,15 @@ mod tests {
         };
         let expected = ["a halt", "b halt", "c -", "d halt", "e -"];
         assert_eq!(chosen(&references).unwrap(), expected);
-        let of = |speakers| LabelArgs {
-            speakers: Some(speakers),
-            ..LabelArgs::default()
+        let table = |table| LabelArgs {
+            table,
+            references: false,
+        };
+        let of = |speakers| {
+            table(TableArgs {
+                speakers: Some(speakers),
+                ..TableArgs::default()
+            })
         };
         assert_eq!(
             chosen(&of(Speakers::Odd)).unwrap(),
@@ -464,9 +484,11 @@ mod tests {
             chosen(&of(Speakers::Even)).unwrap(),
             ["b halt", "d -", "e -"]
         );
-        let with = |text: &str| LabelArgs {
-            filters: vec![filter(text).unwrap()],
-            ..LabelArgs::default()
+        let with = |text: &str| {
+            table(TableArgs {
+                filters: vec![filter(text).unwrap()],
+                ..TableArgs::default()
+            })
         };
         assert_eq!(chosen(&with("speaker=bob,cat")).unwrap(), ["b halt", "c -"]);
         let error = chosen(&with("speeker=bob")).unwrap_err().to_string();

@@ -18,6 +18,13 @@ use crate::dialogue::{
 /// Most wake phrases, and most words of one.
 const MAX_PHRASES: usize = 16;
 const MAX_PHRASE_WORDS: usize = 8;
+/// What [`is_wake_phrase`] asks for.
+pub(crate) const WAKE_PHRASE: &str = "one to 8 words";
+
+/// Whether a phrase can wake.
+pub(crate) fn is_wake_phrase(phrase: &str) -> bool {
+    (1..=MAX_PHRASE_WORDS).contains(&words::normalise(phrase).len())
+}
 
 /// Reads the three sections; mistakes in their phrases are appended to `mistakes`, and what is
 /// allowed and not wise to `remarks`.
@@ -66,9 +73,9 @@ fn wake_phrases(entry: Entry) -> Result<Vec<String>, ConfigError> {
     }
     let phrase = |entry: &Entry| {
         let phrase = entry.text()?;
-        match words::normalise(&phrase).len() {
-            1..=MAX_PHRASE_WORDS => Ok(phrase),
-            _ => Err(entry.invalid(format!("one to {MAX_PHRASE_WORDS} words"))),
+        match is_wake_phrase(&phrase) {
+            true => Ok(phrase),
+            false => Err(entry.invalid(WAKE_PHRASE)),
         }
     };
     elements.iter().map(phrase).collect()

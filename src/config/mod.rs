@@ -32,6 +32,8 @@ mod sections;
 mod speech;
 mod yaml;
 
+pub(crate) use dialogue::{WAKE_PHRASE, is_wake_phrase};
+
 /// Largest configuration file.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 

@@ -8,12 +8,13 @@ use serde_json::{Map, Value, json};
 use super::commands::each_heard;
 use super::live::{Heard, Pace, Player};
 use super::report::Report;
-use crate::cli::clips::{self, Label, LabelArgs};
+use crate::cli::clips::{self, Label, TableArgs};
 use crate::cli::mixture::MixArgs;
 use crate::cli::setup::Setup;
 use crate::cli::signals::{self, OnSignal};
 use crate::cli::{Failure, Globals};
 use crate::command::calibrate::most_per_hour;
+use crate::config;
 use crate::dialogue::{ListenMode, ListenSettings, after_phrase};
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::event::{Event, round_to};
@@ -38,12 +39,19 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// A phrase that wakes; may be repeated. Those of the configuration if none is given
-    #[arg(long = "phrase", value_name = "WORDS")]
+    #[arg(long = "phrase", value_name = "WORDS", value_parser = phrase)]
     phrases: Vec<String>,
     #[command(flatten)]
-    labels: LabelArgs,
+    table: TableArgs,
     #[command(flatten)]
     mix: MixArgs,
+}
+
+fn phrase(text: &str) -> Result<String, String> {
+    match config::is_wake_phrase(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("write {}", config::WAKE_PHRASE)),
+    }
 }
 
 /// Runs the subcommand.
@@ -54,7 +62,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> Result<(), Failure> {
     let (phrases, threshold) = (listen.wake_phrases.clone(), listen.wake_threshold);
     let mut settings = setup.settings(None);
     settings.commands = Some(setup.commands_to(listen));
-    let mut clips = args.labels.clips_saying(&args.paths, &|text| {
+    let mut clips = args.table.clips_saying(&args.paths, &|text| {
         let said = phrases.iter().find(|p| after_phrase(text, p).is_some());
         said.map(|phrase| Label {
             intent: phrase.clone(),
