@@ -42,6 +42,47 @@ fn understood(config: &Config, text: &str) -> String {
     }
 }
 
+/// Detection is narrowed only where every sentence is in a language that is known.
+#[test]
+fn one_file_that_does_not_say_its_language_leaves_all_open() {
+    let go = "[[command]]\nname = 'go'\nsentences = ['go']\n";
+    let yaml = "language: nl\nintents:\n  Stop:\n    data:\n      - sentences: ['stop']\n";
+    let folder = folder(&[
+        ("de.toml", &format!("[commands]\nlanguage = 'german'\n{go}")),
+        ("open.toml", go),
+        ("auto.toml", &format!("[commands]\nlanguage = 'auto'\n{go}")),
+        ("lists.toml", "[lists]\nroom = ['hall']\n"),
+        ("nl.yaml", yaml),
+    ]);
+    let known = |keys: &str, rest: &str| {
+        let config = parse(&folder, &format!("[commands]\n{keys}\n{rest}")).unwrap();
+        config.commands.spec.languages.known()
+    };
+    let timers = "[timers]\nenabled = true\n";
+    for (keys, rest, expected) in [
+        ("", "", None),
+        ("language = 'en'", "", None),
+        ("", go, None),
+        ("language = 'en, fr'", go, Some("en,fr")),
+        ("language = 'auto'", go, None),
+        ("include = ['de.toml', 'lists.toml']", "", Some("de")),
+        (
+            "language = 'en'\ninclude = ['de.toml', 'nl.yaml']",
+            go,
+            Some("de,en,nl"),
+        ),
+        ("include = ['de.toml']", go, None),
+        ("language = 'en'\ninclude = ['open.toml']", go, None),
+        ("language = 'en'\ninclude = ['auto.toml']", go, None),
+        ("", timers, Some("en")),
+        ("include = ['de.toml']", timers, Some("de,en")),
+        ("include = ['open.toml']", timers, None),
+    ] {
+        let found = known(keys, rest);
+        assert_eq!(found.as_deref(), expected, "{keys} {rest}");
+    }
+}
+
 const ALL: &str = "[commands]\ninclude = ['x']\n";
 
 #[test]
