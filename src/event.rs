@@ -6,6 +6,7 @@
 //! only, so that replayed audio gives identical bytes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -193,6 +194,17 @@ pub struct WakeHeard {
     pub rest: String,
 }
 
+/// How an utterance came to its text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trace {
+    /// The model that listened.
+    pub model: String,
+    /// Milliseconds of work, by stage, in the order of the work.
+    pub stage_ms: Vec<(&'static str, f32)>,
+    /// Its audio, 16 kHz; empty unless somebody keeps it.
+    pub samples: Vec<f32>,
+}
+
 /// Everything hark reports.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -248,6 +260,9 @@ pub enum Event {
         /// written.
         #[serde(skip)]
         wake: Option<WakeHeard>,
+        /// How it came to its text; live only, for the ledger, and not written.
+        #[serde(skip)]
+        trace: Option<Arc<Trace>>,
     },
     /// An utterance begins with a wake phrase.
     Wake {

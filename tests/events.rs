@@ -59,6 +59,7 @@ fn events() -> Vec<Event> {
             flags: vec!["low_confidence".to_owned()],
             readings: None,
             wake: None,
+            trace: None,
         },
         Event::Command {
             id: 3,

@@ -13,12 +13,12 @@ use std::process::Command;
 /// Modules by layer. A module imports from lower layers, and from its own unless the layer is
 /// one of [`NO_SIBLINGS`].
 const LAYERS: &[&[&str]] = &[
-    &["error", "event", "process", "stats"],
+    &["error", "event", "place", "process", "stats"],
     &["tensor", "quant", "kernels", "dsp"],
     &["format", "models", "nn", "text"],
     &["vad", "whisper", "llama"],
     &["audio", "command", "respond", "speech"],
-    &["dialogue", "pipeline", "config"],
+    &["dialogue", "ledger", "pipeline", "config"],
     &["daemon", "cli"],
 ];
 const NO_SIBLINGS: [usize; 2] = [3, 4];

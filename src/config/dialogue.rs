@@ -7,12 +7,13 @@ use super::ConfigError;
 use super::actions::action;
 use super::document::{Entry, Section};
 use super::lists::sentence;
+use super::sections::place;
 use crate::command::advice::{Remark, Weight};
 use crate::command::lint::wake_phrase;
 use crate::command::mistake::nearest;
 use crate::command::{Care, GrammarError, GrammarSpec, Traits, Undo, words};
 use crate::dialogue::{
-    ListenMode, ListenSettings, Phrases, Settings, StateFile, TalkSettings, TimerSettings, builtin,
+    ListenMode, ListenSettings, Phrases, Settings, TalkSettings, TimerSettings, builtin,
 };
 
 /// Most wake phrases, and most words of one.
@@ -118,7 +119,6 @@ fn timers(mut section: Section, to: &mut TimerSettings) -> Result<(), ConfigErro
     }
     section.integer("rings", 1..=1_000, &mut to.rings)?;
     section.number("ring_every_s", 1.0..=3_600.0, &mut to.ring_every_s)?;
-    let folder = section.document().folder();
     if let Some(entry) = section.take("ring") {
         // An empty table is none, so that the default can be written down.
         let is_none = entry.is_empty_table();
@@ -127,13 +127,9 @@ fn timers(mut section: Section, to: &mut TimerSettings) -> Result<(), ConfigErro
             false => Some(Arc::new(action(entry.section()?)?)),
         };
     }
-    let mut file = "auto".to_owned();
-    section.text("state_file", &mut file)?;
-    to.state_file = match file.as_str() {
-        "auto" => StateFile::Auto,
-        "" => StateFile::Nowhere,
-        name => StateFile::At(folder.join(name)),
-    };
+    if let Some(entry) = section.take("state_file") {
+        to.state_file = place(&entry)?;
+    }
     section.finish()
 }
 

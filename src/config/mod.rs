@@ -7,17 +7,20 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::audio::ChannelChoice;
 use crate::command::advice::Remark;
 use crate::command::{
     Grammar, GrammarError, GrammarSpec, MatchOptions, Origin, Patience, RunnerOptions,
 };
 use crate::error::{Classify, Kind};
 use crate::kernels::BlockFormat;
+use crate::place::Place;
 use crate::speech::SpeechOptions;
 use crate::whisper::stream::StreamSettings;
 
@@ -56,6 +59,10 @@ pub struct Config {
     pub stream: StreamConfig,
     /// What speaks.
     pub speech: SpeechOptions,
+    /// How other programs talk to the daemon.
+    pub control: ControlConfig,
+    /// What is written down of what was heard.
+    pub ledger: LedgerConfig,
     /// What can be said and is done.
     pub commands: CommandsConfig,
     /// How a conversation about it goes.
@@ -69,12 +76,15 @@ pub struct Config {
 pub struct LogConfig {
     /// The least important messages that are written.
     pub level: log::LevelFilter,
+    /// Other levels for top-level modules, by name.
+    pub modules: Vec<(String, log::LevelFilter)>,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
         LogConfig {
             level: log::LevelFilter::Warn,
+            modules: Vec::new(),
         }
     }
 }
@@ -84,12 +94,57 @@ impl Default for LogConfig {
 pub struct AudioConfig {
     /// Name of the input device, or `default`.
     pub device: String,
+    /// Which of its channels is listened to.
+    pub channel: ChannelChoice,
+    /// Amplification.
+    pub gain_db: f32,
+    /// Sound below this frequency is removed; 0 for none.
+    pub high_pass_hz: f32,
 }
 
 impl Default for AudioConfig {
     fn default() -> Self {
         AudioConfig {
             device: "default".to_owned(),
+            channel: ChannelChoice::Mix,
+            gain_db: 0.0,
+            high_pass_hz: 0.0,
+        }
+    }
+}
+
+/// `[control]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ControlConfig {
+    /// The socket.
+    pub socket: Place,
+    /// Where counters are given; a loopback address.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// `[ledger]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct LedgerConfig {
+    /// Whether utterances are written down.
+    pub enabled: bool,
+    /// The file; never nowhere.
+    pub file: Place,
+    /// Whether their audio is.
+    pub audio: bool,
+    /// How long they are kept.
+    pub max_age_days: u32,
+    /// Size of the file above which the oldest go.
+    pub max_mb: u32,
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        LedgerConfig {
+            enabled: false,
+            file: Place::Auto,
+            audio: false,
+            max_age_days: 30,
+            max_mb: 100,
         }
     }
 }

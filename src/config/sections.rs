@@ -2,9 +2,11 @@
 
 use super::document::{Entry, Section};
 use super::{
-    ComputeConfig, Config, ConfigError, StreamConfig, TaskConfig, VadConfig, WhisperConfig,
-    WindowConfig,
+    ComputeConfig, Config, ConfigError, ControlConfig, LedgerConfig, StreamConfig, TaskConfig,
+    VadConfig, WhisperConfig, WindowConfig,
 };
+use crate::audio::{ChannelChoice, MAX_CHANNELS};
+use crate::place::Place;
 use crate::text::language_from;
 
 /// Reads everything except the commands.
@@ -14,7 +16,9 @@ pub(super) fn read(root: &mut Section, to: &mut Config) -> Result<(), ConfigErro
     vad(root.section("vad")?, &mut to.vad)?;
     model(root.section("model")?, to)?;
     whisper(root.section("whisper")?, &mut to.whisper)?;
-    stream(root.section("stream")?, &mut to.stream)
+    stream(root.section("stream")?, &mut to.stream)?;
+    control(root.section("control")?, &mut to.control)?;
+    ledger(root.section("ledger")?, &mut to.ledger)
 }
 
 fn log(mut section: Section, to: &mut Config) -> Result<(), ConfigError> {
@@ -28,12 +32,82 @@ fn log(mut section: Section, to: &mut Config) -> Result<(), ConfigError> {
         ("trace", Trace),
     ];
     section.choice("level", &levels, &mut to.log.level)?;
+    if let Some(entry) = section.take("modules") {
+        for (module, entry) in entry.section()?.into_entries() {
+            let mut level = to.log.level;
+            entry.choice(&levels, &mut level)?;
+            to.log.modules.push((module, level));
+        }
+    }
     section.finish()
 }
 
 fn audio(mut section: Section, to: &mut Config) -> Result<(), ConfigError> {
-    section.text("device", &mut to.audio.device)?;
+    let to = &mut to.audio;
+    section.text("device", &mut to.device)?;
+    if let Some(entry) = section.take("channel") {
+        to.channel = channel(&entry)?;
+    }
+    section.number("gain_db", -40.0..=60.0, &mut to.gain_db)?;
+    if let Some(entry) = section.take("high_pass_hz") {
+        to.high_pass_hz = entry.number(&(0.0..=1000.0))?;
+        if to.high_pass_hz > 0.0 && to.high_pass_hz < 20.0 {
+            return Err(entry.invalid("0 (none) or 20 to 1000"));
+        }
+    }
     section.finish()
+}
+
+fn channel(entry: &Entry) -> Result<ChannelChoice, ConfigError> {
+    let wanted = format!("\"mix\" or a channel from 1 to {MAX_CHANNELS}");
+    if entry.is_text() {
+        return match entry.text()?.as_str() {
+            "mix" => Ok(ChannelChoice::Mix),
+            _ => Err(entry.invalid(wanted)),
+        };
+    }
+    let number = entry.integer(&(1..=MAX_CHANNELS as i64));
+    let number = number.map_err(|_| entry.invalid(wanted))?;
+    Ok(ChannelChoice::Only(number as usize - 1))
+}
+
+fn control(mut section: Section, to: &mut ControlConfig) -> Result<(), ConfigError> {
+    if let Some(entry) = section.take("socket") {
+        to.socket = place(&entry)?;
+    }
+    if let Some(entry) = section.take("metrics") {
+        let text = entry.text()?;
+        let address = text.parse::<std::net::SocketAddr>().ok();
+        let address = address.filter(|address| address.ip().is_loopback());
+        if address.is_none() && !text.is_empty() {
+            return Err(entry.invalid("\"\" or an address of this machine, as 127.0.0.1:9464"));
+        }
+        to.metrics = address;
+    }
+    section.finish()
+}
+
+fn ledger(mut section: Section, to: &mut LedgerConfig) -> Result<(), ConfigError> {
+    section.flag("enabled", &mut to.enabled)?;
+    if let Some(entry) = section.take("file") {
+        to.file = place(&entry)?;
+        if to.file == Place::Nowhere {
+            return Err(entry.invalid("\"auto\" or a path; enabled = false writes nothing"));
+        }
+    }
+    section.flag("audio", &mut to.audio)?;
+    section.integer("max_age_days", 1..=3650, &mut to.max_age_days)?;
+    section.integer("max_mb", 1..=100_000, &mut to.max_mb)?;
+    section.finish()
+}
+
+/// `auto`, nothing, or a path relative to the file.
+pub(super) fn place(entry: &Entry) -> Result<Place, ConfigError> {
+    Ok(match entry.text()?.as_str() {
+        "auto" => Place::Auto,
+        "" => Place::Nowhere,
+        path => Place::At(entry.document().folder().join(path)),
+    })
 }
 
 fn vad(mut section: Section, to: &mut VadConfig) -> Result<(), ConfigError> {

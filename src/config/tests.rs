@@ -25,6 +25,8 @@ fn settings(config: &Config) -> String {
         whisper,
         stream,
         speech,
+        control,
+        ledger,
         commands,
         dialogue,
     } = config;
@@ -33,7 +35,7 @@ fn settings(config: &Config) -> String {
         "{:#?}
 {dialogue:#?}",
         (
-            log, audio, vad, model, whisper, stream, speech, matching, running
+            log, audio, vad, model, whisper, stream, speech, control, ledger, matching, running
         )
     )
 }
@@ -73,8 +75,8 @@ fn the_shipped_file_has_every_key_that_is_asked_for() {
         assert!(heads.iter().any(|head| shipped.contains(head)), "{name}");
     }
     for name in [
-        "log", "audio", "vad", "model", "whisper", "stream", "speech", "listen", "dialogue",
-        "timers", "commands",
+        "log", "audio", "vad", "model", "whisper", "stream", "speech", "control", "ledger",
+        "listen", "dialogue", "timers", "commands",
     ] {
         let section = shipped.split(&format!("\n[{name}]\n")).nth(1).unwrap();
         let section = section.split("\n[").next().unwrap();
@@ -139,7 +141,7 @@ fn unknown_keys_name_line_and_nearest_key() {
     );
     assert_eq!(
         message("[audio]\nx = 1\n"),
-        "c.toml:2: unknown key `audio.x`; known are: device"
+        "c.toml:2: unknown key `audio.x`; known are: device, channel, gain_db, high_pass_hz"
     );
     assert_eq!(
         message("[[command]]\nname = 'a'\nsentence = ['b']\nsentences = ['b']"),
@@ -359,5 +361,36 @@ proptest! {
             let _ = matcher.match_text(&heard);
             let _ = matcher.match_text(&sentence);
         }
+    }
+}
+
+#[test]
+fn places_and_channels_are_checked() {
+    let config = parse("[control]\nsocket = \"run/hark.sock\"\nmetrics = \"[::1]:9464\"")
+        .unwrap()
+        .0;
+    assert_eq!(config.control.socket, Place::At("run/hark.sock".into()));
+    assert_eq!(config.control.metrics.unwrap().port(), 9464);
+    let config = parse("[audio]\nchannel = 2\n[log.modules]\naudio = \"debug\"")
+        .unwrap()
+        .0;
+    assert_eq!(config.audio.channel, ChannelChoice::Only(1));
+    let level = log::LevelFilter::Debug;
+    assert_eq!(config.log.modules, [("audio".to_owned(), level)]);
+    for wrong in [
+        "[control]\nmetrics = \"0.0.0.0:9464\"",
+        "[control]\nmetrics = \"localhost\"",
+        "[audio]\nchannel = 0",
+        "[audio]\nchannel = \"left\"",
+        "[audio]\nhigh_pass_hz = 5",
+        "[audio]\ngain_db = 100",
+        "[ledger]\nfile = \"\"",
+        "[log]\nmodules = { audio = \"loud\" }",
+    ] {
+        assert!(
+            message(wrong).starts_with("c.toml:2: "),
+            "{}",
+            message(wrong)
+        );
     }
 }

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::clock::Moment;
-use crate::dialogue::{SavedState, SavedTimer, StateFile};
+use crate::dialogue::{SavedState, SavedTimer};
+use crate::place::Place;
 
 /// Largest file that is read.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -49,18 +50,11 @@ struct KeptTimer {
 
 impl TimersFile {
     /// The configured file.
-    pub(super) fn new(file: &StateFile) -> Self {
-        let path = match file {
-            StateFile::Nowhere => None,
-            StateFile::At(path) => Some(path.clone()),
-            StateFile::Auto => {
-                let path = default_path(|name| std::env::var_os(name));
-                if path.is_none() {
-                    log::warn!("timers are not kept: neither XDG_STATE_HOME nor HOME is set");
-                }
-                path
-            }
-        };
+    pub(super) fn new(file: &Place) -> Self {
+        let path = file.state_file("timers.json");
+        if path.is_none() && *file == Place::Auto {
+            log::warn!("timers are not kept: neither XDG_STATE_HOME nor HOME is set");
+        }
         TimersFile { path }
     }
 
@@ -97,19 +91,6 @@ impl TimersFile {
             );
         }
     }
-}
-
-/// `$XDG_STATE_HOME/hark/timers.json`; `variable` reads the environment.
-fn default_path(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<PathBuf> {
-    let set = |name: &str| {
-        let value = variable(name).filter(|value| !value.is_empty());
-        value.map(PathBuf::from)
-    };
-    // The XDG base directory specification: relative paths are ignored.
-    let home = set("XDG_STATE_HOME")
-        .filter(|path| path.is_absolute())
-        .or_else(|| set("HOME").map(|home| home.join(".local/state")))?;
-    Some(home.join("hark/timers.json"))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -309,23 +290,8 @@ mod tests {
         };
         assert!(file.load(NOW).is_empty());
         file.save(&timers(), NOW);
-        let none = TimersFile::new(&StateFile::Nowhere);
+        let none = TimersFile::new(&Place::Nowhere);
         none.save(&timers(), NOW);
         assert!(none.load(NOW).is_empty());
-    }
-
-    #[test]
-    fn state_lies_where_programs_keep_it() {
-        let path = |set: &[(&str, &str)]| {
-            default_path(|name| {
-                let found = set.iter().find(|(known, _)| *known == name);
-                found.map(|(_, value)| value.into())
-            })
-        };
-        assert_eq!(path(&[]), None);
-        let home = path(&[("HOME", "/a"), ("XDG_STATE_HOME", "b")]);
-        assert_eq!(home, Some("/a/.local/state/hark/timers.json".into()));
-        let xdg = path(&[("HOME", "/a"), ("XDG_STATE_HOME", "/b")]);
-        assert_eq!(xdg, Some("/b/hark/timers.json".into()));
     }
 }

@@ -19,7 +19,7 @@ mod undo;
 pub(crate) mod wording;
 
 pub use phrases::Phrases;
-pub use settings::{ListenMode, ListenSettings, Settings, StateFile, TalkSettings, TimerSettings};
+pub use settings::{ListenMode, ListenSettings, Settings, TalkSettings, TimerSettings};
 pub use timers::{SavedState, SavedTimer};
 
 pub(crate) use early::Early;

@@ -1,10 +1,10 @@
 //! What can be set about a conversation. The defaults are those of the shipped configuration.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Phrases;
 use crate::command::Action;
+use crate::place::Place;
 
 /// Everything about a conversation.
 #[derive(Clone, Debug, Default)]
@@ -102,18 +102,6 @@ impl Default for TalkSettings {
     }
 }
 
-/// Where timers are kept over a restart.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum StateFile {
-    /// Where programs keep their state on this machine.
-    #[default]
-    Auto,
-    /// Nowhere.
-    Nowhere,
-    /// In this file.
-    At(PathBuf),
-}
-
 /// `[timers]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct TimerSettings {
@@ -128,7 +116,7 @@ pub struct TimerSettings {
     /// What is done at each ring, with the slots `name` and `number`.
     pub ring: Option<Arc<Action>>,
     /// Where timers are kept over a restart.
-    pub state_file: StateFile,
+    pub state_file: Place,
 }
 
 /// Kinds of things that people set timers for.
@@ -167,7 +155,7 @@ impl Default for TimerSettings {
             rings: 3,
             ring_every_s: 10.0,
             ring: None,
-            state_file: StateFile::Auto,
+            state_file: Place::Auto,
         }
     }
 }

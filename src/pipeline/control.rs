@@ -12,8 +12,9 @@ use crate::command::{
     Action, Completion, Job, Matcher, Means, Patience, RunnerOptions, Traits, Undo,
 };
 use crate::config::CommandsConfig;
-use crate::dialogue::{self, Effect, Now, SavedTimer, StateFile};
+use crate::dialogue::{self, Effect, Now, SavedTimer};
 use crate::event::{Event, Seconds};
+use crate::place::Place;
 
 /// Most that an event holds of what an action gave back.
 const MAX_OUTPUT_BYTES: usize = 1000;
@@ -147,11 +148,11 @@ impl Control {
     }
 
     /// Where timers are kept.
-    pub(crate) fn timers_file(&self) -> StateFile {
+    pub(crate) fn timers_file(&self) -> Place {
         let commands = self.conversation.as_ref().map(Conversation::commands);
         match commands.map(|commands| &commands.dialogue.timers) {
             Some(timers) if timers.enabled => timers.state_file.clone(),
-            _ => StateFile::Nowhere,
+            _ => Place::Nowhere,
         }
     }
 

@@ -101,6 +101,7 @@ impl Talk {
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             readings: None,
             wake,
+            trace: None,
         };
         shown(self.control.decide(&event, self.now()))
     }
@@ -496,6 +497,7 @@ fn timers_outlive_a_restart() {
         flags: Vec::new(),
         readings: None,
         wake: None,
+        trace: None,
     };
     let effects = talk.control.decide(&event, talk.now());
     let kept = effects.into_iter().find_map(|effect| match effect {

@@ -429,6 +429,7 @@ impl Recogniser {
             flags,
             readings: weighed.readings,
             wake: weighed.wake,
+            trace: None,
         });
     }
 }

@@ -274,6 +274,7 @@ mod tests {
             flags: Vec::new(),
             readings: None,
             wake: None,
+            trace: None,
         }
     }
 

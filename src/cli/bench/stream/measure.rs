@@ -193,6 +193,7 @@ mod tests {
             flags: Vec::new(),
             readings: None,
             wake: None,
+            trace: None,
         };
         vec![
             (1.1, start),
