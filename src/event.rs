@@ -79,6 +79,8 @@ pub enum GapReason {
     Overrun,
     /// The device went away.
     DeviceLost,
+    /// The machine slept.
+    Suspended,
 }
 
 /// What gives way when the machine cannot keep up.
@@ -102,9 +104,9 @@ pub enum Relief {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceState {
-    /// It went away or fell silent.
+    /// It went away, fell silent or changed; nothing is heard until one is there again.
     Lost,
-    /// It is back.
+    /// One is there again, and heard.
     Recovered,
 }
 
@@ -151,6 +153,18 @@ pub enum TimerState {
     Paused,
     /// It goes on.
     Resumed,
+}
+
+/// A part of hark that runs on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Finds speech.
+    Front,
+    /// Turns it into text.
+    Recogniser,
+    /// Decides what to do.
+    Control,
 }
 
 /// What can be muted.
@@ -424,5 +438,24 @@ pub enum Event {
         state: DeviceState,
         /// Its name.
         name: String,
+    },
+    /// The configuration was read again.
+    Reload {
+        /// When, in audio time.
+        t: Seconds,
+        /// Whether it holds from now on; otherwise the old one does.
+        ok: bool,
+        /// Why not.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// A bug stopped a stage, which was replaced; what was being said may be lost.
+    Restart {
+        /// When, in audio time.
+        t: Seconds,
+        /// Which.
+        stage: Stage,
+        /// What the bug said.
+        error: String,
     },
 }

@@ -13,14 +13,17 @@
 //! * **One engine.** [`kernels`] is the only module with intrinsics and `unsafe`; it picks its
 //!   code for the CPU at run time and is checked against a scalar reference.
 //!
-//! Modules import downward only: `error event place process` · `quant kernels dsp` · `format nn text` ·
+//! Modules import downward only: `clock error event guard place process stats` · `quant kernels dsp` · `format nn text` ·
 //! `vad whisper` · `audio command speech` · `config dialogue pipeline` · `daemon cli`; `models` stands beside
 //! `format`. `tests/tidy.rs` holds that.
 
+pub(crate) mod clock;
 pub mod error;
 pub mod event;
+pub mod guard;
 pub mod place;
 pub(crate) mod process;
+pub mod stats;
 
 pub mod dsp;
 #[allow(unsafe_code)]

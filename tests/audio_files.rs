@@ -10,8 +10,8 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use hark::audio::{
-    AudioError, AudioSource, FileSource, PcmFormat, PcmSource, PcmSpec, SourceSpec, decode_file,
-    open, wav_bytes,
+    AudioError, AudioSource, FileSource, Heard, PcmFormat, PcmSource, PcmSpec, SourceSpec,
+    decode_file, open, wav_bytes,
 };
 use hark::error::{Classify, Kind};
 
@@ -154,17 +154,14 @@ fn read_all(source: &mut dyn AudioSource) -> Vec<f32> {
     let mut samples = Vec::new();
     loop {
         let n_before = samples.len();
-        let n = source.read(&mut samples).unwrap();
-        assert_eq!(samples.len() - n_before, n);
-        assert!(n <= 1_600);
-        if n == 0 {
-            assert_eq!(
-                source.read(&mut samples).unwrap(),
-                0,
-                "the end stays the end"
-            );
+        let next = source.read(&mut samples).unwrap();
+        let n = samples.len() - n_before;
+        assert_eq!(next == Heard::Samples, (1..=1_600).contains(&n));
+        if next == Heard::End {
+            assert_eq!(source.read(&mut samples).unwrap(), Heard::End);
             return samples;
         }
+        assert_eq!(next, Heard::Samples);
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hark::audio::{
-    AudioError, AudioSource, FileSource, PcmFormat, PcmSpec, SourceSpec, decode_file, open,
+    AudioError, AudioSource, FileSource, Heard, PcmFormat, PcmSpec, SourceSpec, decode_file, open,
     wav_bytes,
 };
 use hark::error::{Classify, Kind};
@@ -115,12 +115,12 @@ fn decode(path: &Path) -> Result<usize, AudioError> {
     let (mut n_samples, mut piece) = (0, Vec::new());
     loop {
         piece.clear();
-        let n = source.read(&mut piece)?;
+        let next = source.read(&mut piece)?;
         assert!(piece.iter().all(|x| x.is_finite() && x.abs() < 4.0));
-        if n == 0 {
+        if next == Heard::End {
             return Ok(n_samples);
         }
-        n_samples += n;
+        n_samples += piece.len();
         assert!(n_samples <= MAX_SAMPLES, "no end");
     }
 }

@@ -20,7 +20,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use hark::audio::{
-    AudioSource, CaptureConfig, MicSource, PcmFormat, PcmSpec, decode_file, list_devices,
+    AudioSource, CaptureConfig, Heard, MicSource, PcmFormat, PcmSpec, decode_file, list_devices,
     wav_bytes, write_wav,
 };
 use support::mic::VirtualMic;
@@ -111,13 +111,15 @@ fn listener() {
     let (mut samples, mut n_lost, mut told) = (Vec::new(), 0, false);
     let opened = Instant::now();
     while opened.elapsed() < LONGEST {
-        let n = match source.read(&mut samples) {
-            Ok(0) => break,
-            Ok(n) => n,
+        let next = match source.read(&mut samples) {
+            Ok(Heard::End) => break,
+            Ok(next) => next,
             Err(error) => return println!("\nerror: {error}"),
         };
-        n_lost += source.take_lost_samples();
-        if n > 0 && !told {
+        if let Heard::Gap { n_samples, .. } = next {
+            n_lost += n_samples;
+        }
+        if next == Heard::Samples && !told {
             told = true;
             println!("\nlistening: {:?}", source.format());
             std::io::stdout().flush().unwrap();

@@ -51,6 +51,7 @@ fn any_cut_of_the_sound_gives_the_same_events() {
         smaller: None,
         commands: Some(Commands::new(&config.commands, &config.dialogue)),
         speech: SpeechOptions::default(),
+        keep_audio: false,
     };
     let samples = orders();
     let events = |mut piece: Box<dyn FnMut() -> usize>| {

@@ -13,7 +13,9 @@ use std::process::Command;
 /// Modules by layer. A module imports from lower layers, and from its own unless the layer is
 /// one of [`NO_SIBLINGS`].
 const LAYERS: &[&[&str]] = &[
-    &["error", "event", "place", "process", "stats"],
+    &[
+        "clock", "error", "event", "guard", "place", "process", "stats",
+    ],
     &["tensor", "quant", "kernels", "dsp"],
     &["format", "models", "nn", "text"],
     &["vad", "whisper", "llama"],

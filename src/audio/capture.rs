@@ -33,7 +33,7 @@ impl Default for CaptureConfig {
             channel: ChannelChoice::Mix,
             buffer_ms: 20,
             ring_ms: 2_000,
-            stall_ms: 3_000,
+            stall_ms: 800,
         }
     }
 }
@@ -46,6 +46,15 @@ impl CaptureConfig {
             ..CaptureConfig::default()
         }
     }
+
+    /// Whether the system's default device is wanted, whichever that is.
+    pub(super) fn wants_default(&self) -> bool {
+        is_default(&self.device)
+    }
+}
+
+fn is_default(device: &str) -> bool {
+    device.is_empty() || device.eq_ignore_ascii_case("default")
 }
 
 /// The format that a device delivers.
@@ -91,8 +100,12 @@ pub struct Capture {
 }
 
 #[cfg(feature = "mic")]
+pub(super) use device::default_device;
+#[cfg(feature = "mic")]
 pub use device::{CaptureStream, list_devices};
 
+#[cfg(not(feature = "mic"))]
+pub(super) use without::default_device;
 #[cfg(not(feature = "mic"))]
 pub use without::{CaptureStream, list_devices};
 
@@ -107,6 +120,11 @@ mod without {
     /// Says that this build cannot.
     pub fn list_devices() -> Result<Vec<DeviceInfo>, AudioError> {
         Err(AudioError::NoMicSupport)
+    }
+
+    /// There is none.
+    pub(crate) fn default_device() -> Option<String> {
+        None
     }
 
     impl Capture {
@@ -133,7 +151,9 @@ mod device {
 
     use super::super::ring::{Fault, RingWriter, capture_ring};
     use super::super::{MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ};
-    use super::{AudioError, Capture, CaptureConfig, CaptureCounters, CaptureFormat, DeviceInfo};
+    use super::{
+        AudioError, Capture, CaptureConfig, CaptureCounters, CaptureFormat, DeviceInfo, is_default,
+    };
 
     /// How often the sound system's thread looks after a device that says nothing.
     const DEVICE_POLL: Duration = Duration::from_millis(500);
@@ -256,6 +276,14 @@ mod device {
         Ok(listed)
     }
 
+    /// Name of the default input device in the sound system. On Linux that is always ALSA's
+    /// `default`, behind which a sound server moves streams from device to device by itself.
+    pub(crate) fn default_device() -> Option<String> {
+        let _quiet = Quiet::new();
+        let device = host().ok()?.default_input_device()?;
+        Some(device_id(&device))
+    }
+
     /// While it lives, what ALSA's library would write to standard error on this thread goes to
     /// the log instead: it tells of every device that it tried in vain.
     struct Quiet {
@@ -320,14 +348,10 @@ mod device {
             .map_or_else(|_| device_name(device), |id| id.id().to_owned())
     }
 
-    fn means_default(wanted: &str) -> bool {
-        wanted.is_empty() || wanted.eq_ignore_ascii_case("default")
-    }
-
     /// The device of that name: exactly, or else the first that contains it, in any case.
     fn find_device(wanted: &str) -> Result<Device, AudioError> {
         let host = host()?;
-        if means_default(wanted) {
+        if is_default(wanted) {
             return host.default_input_device().ok_or(AudioError::NoDevice);
         }
         let devices = input_devices(&host)?;
@@ -548,7 +572,7 @@ mod device {
     /// Some hosts name a default device even where there is none at all.
     fn open_error(wanted: &str, name: &str, error: &cpal::Error) -> AudioError {
         match error.kind() {
-            ErrorKind::DeviceNotAvailable if means_default(wanted) => AudioError::NoDevice,
+            ErrorKind::DeviceNotAvailable if is_default(wanted) => AudioError::NoDevice,
             _ => device_error(name, error),
         }
     }

@@ -13,7 +13,7 @@ use log::warn;
 
 use super::packets::CodedSource;
 use super::wav::{WavHeader, is_wav};
-use super::{AudioError, AudioSource, PcmSource};
+use super::{AudioError, AudioSource, Heard, PcmSource};
 
 /// A recording, decoded as it is read.
 pub struct FileSource {
@@ -47,7 +47,7 @@ impl FileSource {
 }
 
 impl AudioSource for FileSource {
-    fn read(&mut self, out: &mut Vec<f32>) -> Result<usize, AudioError> {
+    fn read(&mut self, out: &mut Vec<f32>) -> Result<Heard, AudioError> {
         match &mut self.kind {
             FileKind::Wav(source) => source.read(out),
             FileKind::Coded(source) => source.read(out),

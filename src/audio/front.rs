@@ -1,7 +1,7 @@
 //! The front end that every live or uncompressed source shares: interleaved frames of a device or
 //! stream become mono samples at 16 kHz.
 
-use super::{AudioError, ChannelChoice, READ_SAMPLES, Resampler, to_mono};
+use super::{AudioError, ChannelChoice, Heard, READ_SAMPLES, Resampler, to_mono};
 
 /// Mono mix (or channel choice) and rate conversion, with the state of one stream.
 pub struct Front {
@@ -57,11 +57,11 @@ impl Ready {
         &mut self.samples
     }
 
-    /// Appends the next portion to `out` and returns its length.
-    pub(crate) fn hand_out(&mut self, out: &mut Vec<f32>) -> usize {
+    /// Appends the next portion to `out`; where there is none, that is the end.
+    pub(crate) fn hand_out(&mut self, out: &mut Vec<f32>) -> Heard {
         let n = (self.samples.len() - self.at).min(READ_SAMPLES);
         out.extend_from_slice(&self.samples[self.at..self.at + n]);
         self.at += n;
-        n
+        if n > 0 { Heard::Samples } else { Heard::End }
     }
 }

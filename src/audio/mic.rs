@@ -1,9 +1,9 @@
-//! A microphone as an audio source.
+//! One device as an audio source, for as long as it delivers.
 //!
 //! In: the ring that the sound system's callback fills. Out: mono samples at 16 kHz, gaps told
 //! apart. Runs on the thread that reads it; where nothing is there it sleeps a few milliseconds
-//! at a time. It ends with an error when the device is lost; whoever reads it decides whether to
-//! open it again.
+//! at a time. It ends with an error when the device is lost; [`Microphone`](super::Microphone) opens
+//! it again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,17 +15,20 @@ use log::warn;
 use super::capture::{Capture, CaptureConfig, CaptureFormat, CaptureStream};
 use super::front::{Front, Ready};
 use super::ring::{CaptureCounters, RingReader};
-use super::{AudioError, AudioSource};
+use super::{AudioError, AudioSource, Heard};
 use crate::dsp::SAMPLE_RATE_HZ;
+use crate::event::GapReason;
 
-/// How long a reader that found nothing sleeps before it looks again.
-const POLL: Duration = Duration::from_millis(10);
-/// A device that has just been opened may take so long to begin.
-const FIRST_SOUND: Duration = Duration::from_secs(10);
+/// How long a reader that found nothing sleeps before it looks again: as long as a device collects.
+const POLL: Duration = Duration::from_millis(20);
+/// A reader that found nothing for so long says so.
+const NOTHING: Duration = Duration::from_millis(200);
+/// A device that has just been opened may take so long to begin; Bluetooth takes seconds.
+const FIRST_SOUND: Duration = Duration::from_secs(5);
 /// A device that is silent to the last bit for so long is muted or refused.
 const ZEROS_WARNING_S: u64 = 5;
 
-/// A microphone.
+/// A device that is listened to.
 pub struct MicSource {
     name: String,
     format: CaptureFormat,
@@ -36,8 +39,6 @@ pub struct MicSource {
     ready: Ready,
     /// Device frames lost right after the samples in `ready`.
     n_gap_frames: u64,
-    /// Samples at 16 kHz lost before those handed out next or last.
-    n_lost_samples: u64,
     /// Frames of nothing but zeros since the start; `None` once a sound was heard or the warning
     /// given.
     n_zero_frames: Option<u64>,
@@ -58,7 +59,7 @@ impl MicSource {
         Self::over(config, capture.name, capture.format, ring, stream)
     }
 
-    fn over(
+    pub(super) fn over(
         config: &CaptureConfig,
         name: String,
         format: CaptureFormat,
@@ -74,7 +75,6 @@ impl MicSource {
             interleaved: Vec::new(),
             ready: Ready::default(),
             n_gap_frames: 0,
-            n_lost_samples: 0,
             n_zero_frames: Some(0),
             stall: Duration::from_millis(config.stall_ms),
             last_sound: None,
@@ -107,12 +107,6 @@ impl MicSource {
 
     /// Takes what is in the ring, up to 100 ms or the next gap; false if that is nothing.
     fn take(&mut self) -> bool {
-        if self.n_gap_frames > 0 {
-            let rate = u64::from(self.format.rate_hz);
-            let n_samples = self.n_gap_frames * u64::from(SAMPLE_RATE_HZ) + rate / 2;
-            self.n_lost_samples += n_samples / rate;
-            self.n_gap_frames = 0;
-        }
         if let Some(n_frames) = self.reader.take_gap() {
             // The two sides of a gap are no neighbours: what the converter still holds belongs
             // before it.
@@ -130,6 +124,17 @@ impl MicSource {
         self.watch_zeros(n_frames as u64);
         self.front.push(&self.interleaved, self.ready.refill());
         true
+    }
+
+    /// The gap that comes next, if one does.
+    fn gap(&mut self) -> Option<Heard> {
+        let n_frames = std::mem::take(&mut self.n_gap_frames);
+        let rate = u64::from(self.format.rate_hz);
+        let n_samples = (n_frames * u64::from(SAMPLE_RATE_HZ) + rate / 2) / rate;
+        (n_samples > 0).then_some(Heard::Gap {
+            n_samples,
+            reason: GapReason::Overrun,
+        })
     }
 
     fn watch_zeros(&mut self, n_frames: u64) {
@@ -171,8 +176,12 @@ impl MicSource {
 }
 
 impl AudioSource for MicSource {
-    fn read(&mut self, out: &mut Vec<f32>) -> Result<usize, AudioError> {
+    fn read(&mut self, out: &mut Vec<f32>) -> Result<Heard, AudioError> {
+        let began = Instant::now();
         while self.ready.is_empty() {
+            if let Some(gap) = self.gap() {
+                return Ok(gap);
+            }
             if self.take() {
                 continue;
             }
@@ -183,6 +192,9 @@ impl AudioSource for MicSource {
             if let Some(error) = self.lost() {
                 return Err(error);
             }
+            if began.elapsed() >= NOTHING {
+                return Ok(Heard::Nothing);
+            }
             thread::sleep(POLL);
         }
         Ok(self.ready.hand_out(out))
@@ -190,10 +202,6 @@ impl AudioSource for MicSource {
 
     fn duration_s(&self) -> Option<f64> {
         None
-    }
-
-    fn take_lost_samples(&mut self) -> u64 {
-        std::mem::take(&mut self.n_lost_samples)
     }
 }
 
@@ -230,10 +238,18 @@ mod tests {
         source.stop_flag().store(true, Ordering::Relaxed);
         let (mut before, mut after, mut n_lost) = (Vec::new(), Vec::new(), 0);
         let mut piece = Vec::new();
-        while source.read(&mut piece).unwrap() > 0 {
-            n_lost += source.take_lost_samples();
-            let side = if n_lost == 0 { &mut before } else { &mut after };
-            side.append(&mut piece);
+        loop {
+            match source.read(&mut piece).unwrap() {
+                Heard::Gap { n_samples, reason } => {
+                    assert_eq!((reason, n_lost), (GapReason::Overrun, 0));
+                    n_lost = n_samples;
+                }
+                Heard::Samples => {
+                    let side = if n_lost == 0 { &mut before } else { &mut after };
+                    side.append(&mut piece);
+                }
+                next => break assert_eq!(next, Heard::End),
+            }
         }
         assert_eq!((before.len(), n_lost, after.len()), (1_600, 3_200, 800));
         assert!((before[800] - 0.25).abs() < 1e-3 && (after[400] - 0.5).abs() < 1e-3);
@@ -245,7 +261,8 @@ mod tests {
         writer.write(&[0.25; 20], |x| x);
         source.counters().set_fault(Fault::Gone);
         let mut out = Vec::new();
-        assert_eq!(source.read(&mut out).unwrap(), 10);
+        assert_eq!(source.read(&mut out).unwrap(), Heard::Samples);
+        assert_eq!(out.len(), 10);
         for _ in 0..2 {
             let error = source.read(&mut out).unwrap_err();
             assert!(matches!(error, AudioError::DeviceLost { .. }), "{error}");
@@ -257,7 +274,8 @@ mod tests {
         let (mut source, mut writer) = mic(16_000, 30);
         writer.write(&[0.25; 20], |x| x);
         let mut out = Vec::new();
-        assert_eq!(source.read(&mut out).unwrap(), 10);
+        assert_eq!(source.read(&mut out).unwrap(), Heard::Samples);
+        assert_eq!(out.len(), 10);
         let error = source.read(&mut out).unwrap_err();
         assert!(error.to_string().contains("30 ms"), "{error}");
     }
@@ -268,8 +286,8 @@ mod tests {
         writer.write(&[0.25; 2 * 100], |x| x);
         source.stop_flag().store(true, Ordering::Relaxed);
         let mut out = Vec::new();
-        while source.read(&mut out).unwrap() > 0 {}
+        while source.read(&mut out).unwrap() != Heard::End {}
         assert_eq!(out.len(), 33);
-        assert_eq!(source.read(&mut out).unwrap(), 0);
+        assert_eq!(source.read(&mut out).unwrap(), Heard::End);
     }
 }

@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod front;
 mod mic;
+mod microphone;
 mod mono;
 mod packets;
 mod pcm;
@@ -20,13 +21,16 @@ mod wav;
 
 use std::path::{Path, PathBuf};
 
+use crate::event::{DeviceState, GapReason};
+use crate::stats::Stats;
+
 pub use capture::{Capture, CaptureConfig, CaptureFormat, CaptureStream, DeviceInfo, list_devices};
 pub use error::AudioError;
 pub use file::FileSource;
 pub use front::Front;
 pub use mic::MicSource;
+pub use microphone::{Host, Microphone, System};
 pub use mono::{ChannelChoice, to_mono};
-pub use packets::panic_is_caught;
 pub use pcm::{PcmFormat, PcmSource, PcmSpec};
 pub use resample::Resampler;
 pub use ring::{CaptureCounters, CaptureStats, Fault, RingReader, RingWriter, capture_ring};
@@ -69,28 +73,53 @@ impl SourceSpec {
     }
 }
 
+/// What comes next in a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Samples were appended: at least one, at most 100 ms of them.
+    Samples,
+    /// Nothing yet; only a microphone says so, and only after it has waited a while.
+    Nothing,
+    /// So many samples (at 16 kHz) are missing here.
+    Gap {
+        /// How many.
+        n_samples: u64,
+        /// Why.
+        reason: GapReason,
+    },
+    /// The device went away, or another one or the same is there.
+    Device {
+        /// What happened.
+        state: DeviceState,
+        /// Name of the device.
+        name: String,
+    },
+    /// The end; it stays the end.
+    End,
+}
+
 /// A stream of mono samples at 16 kHz.
 pub trait AudioSource: Send {
-    /// Appends up to 100 ms of samples to `out` and returns how many; 0 is the end. A live source
-    /// gives what is there and waits only when nothing is.
-    fn read(&mut self, out: &mut Vec<f32>) -> Result<usize, AudioError>;
+    /// Appends samples to `out`, or says what else comes next. A live source gives what is there,
+    /// and waits only when nothing is.
+    fn read(&mut self, out: &mut Vec<f32>) -> Result<Heard, AudioError>;
 
     /// Length of the whole stream, where it is known beforehand. It may be a little wrong.
     fn duration_s(&self) -> Option<f64>;
 
-    /// Samples (at 16 kHz) lost before those of the last `read` because they were not taken in
-    /// time; counted once. Files lose none.
-    fn take_lost_samples(&mut self) -> u64 {
-        0
-    }
+    /// Listens in another way from now on; recordings do not.
+    fn reconfigure(&mut self, _config: &CaptureConfig) {}
 }
 
-/// Opens a source.
+/// Opens a source; a microphone in the usual way.
 pub fn open(spec: &SourceSpec) -> Result<Box<dyn AudioSource>, AudioError> {
     match spec {
         SourceSpec::File(path) => Ok(Box::new(FileSource::open(path)?)),
         SourceSpec::Stdin(format) => open_stdin(*format),
-        SourceSpec::Mic(name) => Ok(Box::new(MicSource::open(&CaptureConfig::of_device(name))?)),
+        SourceSpec::Mic(name) => {
+            let config = CaptureConfig::of_device(name);
+            Ok(Box::new(Microphone::open(&config, &Stats::default())?))
+        }
     }
 }
 
@@ -98,6 +127,6 @@ pub fn open(spec: &SourceSpec) -> Result<Box<dyn AudioSource>, AudioError> {
 pub fn decode_file(path: impl AsRef<Path>) -> Result<Vec<f32>, AudioError> {
     let mut source = FileSource::open(path.as_ref())?;
     let mut samples = Vec::new();
-    while source.read(&mut samples)? > 0 {}
+    while source.read(&mut samples)? != Heard::End {}
     Ok(samples)
 }

@@ -5,10 +5,8 @@
 //! be decoded becomes silence of its length with a warning, and a panic of the decoder becomes an
 //! error of ours.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::ErrorKind;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::{debug, warn};
 use symphonia::core::audio::GenericAudioBufferRef;
@@ -25,9 +23,10 @@ use symphonia::core::units::TimeBase;
 
 use super::front::Ready;
 use super::{
-    AudioError, AudioSource, ChannelChoice, MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, Resampler,
-    to_mono,
+    AudioError, AudioSource, ChannelChoice, Heard, MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ,
+    Resampler, to_mono,
 };
+use crate::guard::foreign;
 
 /// Most frames of silence that stand for one damaged packet; no sound packet is longer.
 const MAX_PACKET_FRAMES: u64 = 65_536;
@@ -103,7 +102,7 @@ impl CodedSource {
 }
 
 impl AudioSource for CodedSource {
-    fn read(&mut self, out: &mut Vec<f32>) -> Result<usize, AudioError> {
+    fn read(&mut self, out: &mut Vec<f32>) -> Result<Heard, AudioError> {
         if self.ready.is_empty() && !self.ended {
             self.refill()?;
         }
@@ -145,7 +144,7 @@ enum Outcome {
 
 impl Packets {
     fn open(file: File, origin: &str) -> Result<Self, AudioError> {
-        let format = guarded(|| probe(file))
+        let format = foreign(|| probe(file))
             .unwrap_or(Err(SymphoniaError::DecodeError(
                 "its header made the reader fail",
             )))
@@ -241,7 +240,7 @@ impl Packets {
     fn next_packet(&mut self) -> Result<Option<Packet>, AudioError> {
         loop {
             let format = &mut self.format;
-            let detail = match guarded(|| format.next_packet()) {
+            let detail = match foreign(|| format.next_packet()) {
                 Some(Ok(packet)) => return Ok(packet),
                 Some(Err(SymphoniaError::ResetRequired)) => {
                     self.start_over()?;
@@ -289,7 +288,7 @@ impl Packets {
     fn decode(&mut self, packet: &Packet, mono: &mut Vec<f32>) -> Outcome {
         let decoder = &mut self.decoder;
         let interleaved = &mut self.interleaved;
-        let decoded = guarded(|| {
+        let decoded = foreign(|| {
             decoder
                 .decode(packet)
                 .map(|buffer| copy_interleaved(&buffer, interleaved))
@@ -480,7 +479,7 @@ fn make_decoder(
     origin: &str,
 ) -> Result<Box<dyn AudioDecoder>, AudioError> {
     let options = AudioDecoderOptions::default();
-    let made = guarded(|| symphonia::default::get_codecs().make_audio_decoder(params, &options));
+    let made = foreign(|| symphonia::default::get_codecs().make_audio_decoder(params, &options));
     match made {
         Some(Ok(decoder)) => Ok(decoder),
         Some(Err(SymphoniaError::Unsupported(detail))) => Err(AudioError::Codec {
@@ -521,23 +520,4 @@ fn copy_interleaved(
 ) -> (u32, usize) {
     buffer.copy_to_vec_interleaved(interleaved);
     (buffer.spec().rate(), buffer.spec().channels().count())
-}
-
-thread_local! {
-    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether a panic on this thread is foreign code's, will be caught and is no bug of ours: a panic
-/// hook that ends the program has to ask.
-pub fn panic_is_caught() -> bool {
-    IS_GUARDED.get()
-}
-
-/// Runs foreign code on foreign data; `None` if it panicked. What it worked on is not used again
-/// or replaced by then, so that a broken invariant cannot be met.
-fn guarded<T>(run: impl FnOnce() -> T) -> Option<T> {
-    IS_GUARDED.set(true);
-    let outcome = catch_unwind(AssertUnwindSafe(run)).ok();
-    IS_GUARDED.set(false);
-    outcome
 }

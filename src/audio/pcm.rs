@@ -8,7 +8,9 @@ use std::io::{ErrorKind, Read};
 use std::str::FromStr;
 
 use super::front::{Front, Ready};
-use super::{AudioError, AudioSource, ChannelChoice, MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ};
+use super::{
+    AudioError, AudioSource, ChannelChoice, Heard, MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ,
+};
 
 /// Most bytes asked of the input at once.
 const MAX_READ_BYTES: usize = 64 * 1024;
@@ -251,7 +253,7 @@ impl<R: Read + Send> PcmSource<R> {
 }
 
 impl<R: Read + Send> AudioSource for PcmSource<R> {
-    fn read(&mut self, out: &mut Vec<f32>) -> Result<usize, AudioError> {
+    fn read(&mut self, out: &mut Vec<f32>) -> Result<Heard, AudioError> {
         while self.ready.is_empty() && !self.ended {
             if self.fill()? == 0 {
                 self.ended = true;

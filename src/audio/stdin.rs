@@ -43,7 +43,7 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::audio::{PcmFormat, wav_bytes};
+    use crate::audio::{Heard, PcmFormat, wav_bytes};
 
     /// Gives its bytes in pieces of the sizes in `steps`, as a pipe does.
     struct Trickle {
@@ -84,7 +84,7 @@ mod tests {
 
     fn read_all(source: &mut dyn AudioSource) -> Vec<f32> {
         let mut out = Vec::new();
-        while source.read(&mut out).unwrap() > 0 {}
+        while source.read(&mut out).unwrap() != Heard::End {}
         out
     }
 
@@ -133,8 +133,10 @@ mod tests {
         let mut source = open_stream(input, StdinFormat::Raw(spec)).unwrap();
         let mut out = Vec::new();
         // 100 bytes in, 50 samples out: nothing waits for more.
-        assert_eq!(source.read(&mut out).unwrap(), 50);
-        assert_eq!(source.read(&mut out).unwrap(), 50);
+        for n in [50, 100] {
+            assert_eq!(source.read(&mut out).unwrap(), Heard::Samples);
+            assert_eq!(out.len(), n);
+        }
     }
 
     #[test]

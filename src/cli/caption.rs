@@ -78,9 +78,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
         settings.options.task = Task::Translate;
     }
     let feed = match (&spec, args.speed) {
-        (SourceSpec::Mic(_), _) | (_, Speed::One) => {
-            Feed::Threads(setup::pace(&spec), crossbeam_channel::never())
-        }
+        (SourceSpec::Mic(_), _) | (_, Speed::One) => Feed::Threads(setup::pace(&spec)),
         (_, Speed::Max) => Feed::Direct(Act::Report),
     };
     let model = setup.model()?;

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use super::output::terminal::Stderr;
 use super::signals::INTERRUPTED;
-use crate::audio;
 use crate::error::{Classify, Kind};
+use crate::guard::{self, Reaction};
 
 /// The end of a command that did not go well.
 #[derive(Debug)]
@@ -147,47 +147,41 @@ fn flat(text: &str) -> Cow<'_, str> {
     Cow::Owned(line.join(" ").chars().filter(|c| !c.is_control()).collect())
 }
 
-/// A panic on any thread is a bug: one line, exit code 70. Except for a print to a closed pipe,
-/// which ends the program quietly.
+/// A panic on any thread is a bug: one line, exit code 70. Except for one that is caught, and for a
+/// print to a closed pipe, which ends the program quietly.
 pub(crate) fn install_panic_hook() {
-    if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
-        // Somebody is looking for the bug: the standard report, then the same exit code.
-        let standard = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            standard(panic);
-            if audio::panic_is_caught() {
-                return;
-            }
-            std::process::exit(i32::from(Kind::Bug.exit_code()));
-        }));
-        return;
-    }
-    std::panic::set_hook(Box::new(|panic| {
-        if audio::panic_is_caught() {
+    // Somebody is looking for the bug: the standard report, then the same exit code.
+    let is_sought = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    let standard = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let reaction = guard::reaction();
+        if reaction == Reaction::Ignore {
             return;
         }
-        let payload = panic.payload();
-        let message = payload
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-            .unwrap_or("no message");
-        if message.starts_with("failed printing to std") {
+        let message = guard::message(panic.payload());
+        if is_sought {
+            standard(panic);
+        } else if message.starts_with("failed printing to std") {
             std::process::exit(0);
+        } else {
+            report_panic(message, panic.location());
         }
-        let place = panic
-            .location()
-            .map(|place| format!("{}:{}", place.file(), place.line()))
-            .unwrap_or_default();
-        // Straight to stderr: the panic may have come while the terminal was locked.
-        let _ = writeln!(
-            io::stderr().lock(),
-            "hark: this is a bug in hark: {} ({place}); please report it with the command line \
-             and the output of RUST_BACKTRACE=1",
-            flat(message)
-        );
-        std::process::exit(i32::from(Kind::Bug.exit_code()));
+        if reaction == Reaction::End {
+            std::process::exit(i32::from(Kind::Bug.exit_code()));
+        }
     }));
+}
+
+fn report_panic(message: &str, location: Option<&std::panic::Location<'_>>) {
+    let place = location.map(|place| format!("{}:{}", place.file(), place.line()));
+    // Straight to stderr: the panic may have come while the terminal was locked.
+    let _ = writeln!(
+        io::stderr().lock(),
+        "hark: this is a bug in hark: {} ({}); please report it with the command line and the \
+         output of RUST_BACKTRACE=1",
+        flat(message),
+        place.unwrap_or_default()
+    );
 }
 
 #[cfg(test)]

@@ -10,18 +10,15 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::Failure;
-use crate::audio::{self, AudioError, AudioSource, SourceSpec};
+use crate::audio::{self, AudioError, AudioSource, Heard, SourceSpec};
 use crate::daemon::Stop;
 use crate::error::Kind;
 
 /// Pieces that are read ahead, 100 ms each.
 const N_PIECES: usize = 16;
 
-/// What one read gave.
-struct Piece {
-    samples: Vec<f32>,
-    n_lost: u64,
-}
+/// What one read gave, with the samples.
+type Piece = (Heard, Vec<f32>);
 
 /// What the reading thread says first: the length, if it is known, or why nothing can be read.
 type Opened = Result<Option<f64>, AudioError>;
@@ -31,7 +28,6 @@ pub(crate) struct Interruptible {
     pieces: Receiver<Result<Piece, AudioError>>,
     stop: Stop,
     duration_s: Option<f64>,
-    n_lost: u64,
 }
 
 impl Interruptible {
@@ -76,7 +72,6 @@ impl Interruptible {
             pieces,
             stop: stop.clone(),
             duration_s,
-            n_lost: 0,
         })
     }
 }
@@ -86,11 +81,8 @@ fn pass_on(mut source: Box<dyn AudioSource>, to: &Sender<Result<Piece, AudioErro
     loop {
         let mut samples = Vec::new();
         let piece = match source.read(&mut samples) {
-            Ok(0) => return,
-            Ok(_) => Ok(Piece {
-                samples,
-                n_lost: source.take_lost_samples(),
-            }),
+            Ok(Heard::End) => return,
+            Ok(next) => Ok((next, samples)),
             Err(error) => Err(error),
         };
         let is_last = piece.is_err();
@@ -101,27 +93,22 @@ fn pass_on(mut source: Box<dyn AudioSource>, to: &Sender<Result<Piece, AudioErro
 }
 
 impl AudioSource for Interruptible {
-    fn read(&mut self, out: &mut Vec<f32>) -> Result<usize, AudioError> {
+    fn read(&mut self, out: &mut Vec<f32>) -> Result<Heard, AudioError> {
         if self.stop.is_requested() {
-            return Ok(0);
+            return Ok(Heard::End);
         }
         let next = select! {
             recv(self.pieces) -> next => next.ok(),
             recv(self.stop.requests()) -> _ => None,
         };
-        let Some(piece) = next.transpose()? else {
-            return Ok(0);
+        let Some((next, samples)) = next.transpose()? else {
+            return Ok(Heard::End);
         };
-        self.n_lost += piece.n_lost;
-        out.extend_from_slice(&piece.samples);
-        Ok(piece.samples.len())
+        out.extend_from_slice(&samples);
+        Ok(next)
     }
 
     fn duration_s(&self) -> Option<f64> {
         self.duration_s
-    }
-
-    fn take_lost_samples(&mut self) -> u64 {
-        std::mem::take(&mut self.n_lost)
     }
 }

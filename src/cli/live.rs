@@ -2,21 +2,19 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::Receiver;
-
 use super::Failure;
 use super::interruptible::Interruptible;
-use crate::audio::AudioSource;
-use crate::daemon::{self, Flow, Input, Pace, Request, Stop};
-use crate::event::{Event, GapReason};
+use crate::audio::{AudioSource, Heard};
+use crate::daemon::{self, Flow, Input, Pace, Stop};
+use crate::event::Event;
 use crate::pipeline::{Abort, Act, Pipeline, Settings, Stages};
 use crate::whisper::Model;
 
 /// How a source is fed to the pipeline.
 #[derive(Clone, Debug)]
 pub(crate) enum Feed {
-    /// By the daemon's threads, at this pace, with what somebody may want meanwhile.
-    Threads(Pace, Receiver<Request>),
+    /// By the daemon's threads, at this pace.
+    Threads(Pace),
     /// Straight, as fast as it goes; commands are carried out or not.
     Direct(Act),
 }
@@ -39,14 +37,10 @@ impl Work<'_> {
     /// Feeds the source until its end or the stop; events go to `sink`.
     pub(crate) fn run(self, sink: &mut dyn FnMut(Event) -> Flow) -> Result<(), Failure> {
         match self.feed.clone() {
-            Feed::Threads(pace, requests) => {
+            Feed::Threads(pace) => {
                 let stages = Stages::new(self.settings, self.model, Abort::default())?;
                 log::info!("listening");
-                let input = Input {
-                    source: self.source,
-                    pace,
-                    requests,
-                };
+                let input = Input::of(self.source, pace);
                 Ok(daemon::run(input, stages, self.stop, sink)?)
             }
             Feed::Direct(act) => self.direct(act, sink),
@@ -66,25 +60,23 @@ impl Work<'_> {
         let mut wanted = Flow::Go;
         while wanted == Flow::Go && !self.stop.is_requested() {
             samples.clear();
+            let mut each = |event: Event| {
+                if wanted == Flow::Go {
+                    wanted = sink(event);
+                }
+            };
             match source.read(&mut samples) {
-                Ok(0) => break,
-                Ok(_) => {}
+                Ok(Heard::Samples) => pipeline.push(&samples, &mut each),
+                Ok(Heard::Gap { n_samples, reason }) => pipeline.gap(n_samples, reason, &mut each),
+                Ok(Heard::Device { state, name }) => each(Event::Device { state, name }),
+                Ok(Heard::Nothing) => {}
+                Ok(Heard::End) => break,
                 Err(error) => {
                     // What was heard before the damage is still delivered.
                     outcome = Err(Failure::from(error));
                     break;
                 }
             }
-            let mut each = |event: Event| {
-                if wanted == Flow::Go {
-                    wanted = sink(event);
-                }
-            };
-            let lost = source.take_lost_samples();
-            if lost > 0 {
-                pipeline.gap(lost, GapReason::Overrun, &mut each);
-            }
-            pipeline.push(&samples, &mut each);
         }
         if wanted == Flow::Go {
             pipeline.flush(&mut |event| {

@@ -18,6 +18,7 @@ mod bench;
 mod caption;
 mod clips;
 mod commands;
+mod ctl;
 mod devices;
 mod failure;
 mod interruptible;
@@ -27,6 +28,7 @@ mod mixture;
 mod models;
 pub(crate) mod output;
 mod progress;
+mod reload;
 mod replay;
 mod run;
 mod setup;
@@ -116,6 +118,7 @@ enum Command {
     Commands(commands::Args),
     Models(models::Args),
     Devices(devices::Args),
+    Ctl(ctl::Args),
     Bench(bench::Args),
 }
 
@@ -143,6 +146,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Commands(args) => commands::run(args, globals),
         Command::Models(args) => models::run(args, globals),
         Command::Devices(args) => devices::run(args, globals),
+        Command::Ctl(args) => ctl::run(args, globals),
         Command::Bench(args) => bench::run(args, globals),
     }
 }

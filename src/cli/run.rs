@@ -1,28 +1,41 @@
 //! `hark run`: the daemon: microphone to captions, commands and their actions.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args as ClapArgs;
+use crossbeam_channel::bounded;
 
-use super::live::{Feed, Work};
-use super::output::Out;
 use super::output::captions::{Captions, Format};
+use super::output::{Out, json};
+use super::reload::{Loaded, Reloader};
 use super::setup::{self, Setup};
 use super::signals::{self, OnSignal};
 use super::{Failure, Globals};
+use crate::audio::{self, AudioSource, Microphone, SourceSpec};
 use crate::config::{self, Config};
-use crate::daemon::Flow;
+use crate::daemon::{
+    self, ControlSocket, Controls, Flow, Hub, Input, MetricsPort, Observer, Service, Situation,
+    Surroundings,
+};
 use crate::event::Event;
+use crate::pipeline::{Abort, Stages};
+use crate::place::Place;
 
 const EXAMPLES: &str = "\
 Examples:
   hark run
   hark run --config kitchen.toml --json
   hark run --source recording.wav
+  hark ctl status                     how it goes, from another terminal
 
 Captions, commands and what became of them go to standard output: text, or events with --json.
-SIGUSR1 switches push-to-talk on and off (listen.mode = \"push\"). Ctrl-C and SIGTERM end within a second
-with what was heard so far.";
+SIGHUP reads the configuration again; one that is wrong changes nothing. SIGUSR1 switches push-to-talk
+on and off (listen.mode = \"push\"). Ctrl-C and SIGTERM end within a second with what was heard so far.
+A microphone that is not there is waited for.";
+
+/// Requests that wait for the daemon.
+const N_REQUESTS: usize = 16;
 
 /// The daemon: microphone to captions and commands
 #[derive(Debug, ClapArgs)]
@@ -39,7 +52,7 @@ pub(crate) struct Args {
 
 /// Runs the subcommand.
 pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
-    let signals = OnSignal::watch(0)?;
+    let (signals, began) = (OnSignal::watch(0)?, Instant::now());
     let format = if globals.json {
         Format::Jsonl
     } else {
@@ -47,14 +60,46 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     };
     let setup = Setup::load(globals)?;
     let spec = setup.source(args.source.as_deref(), args.raw.as_deref())?;
-    let mut settings = setup.settings(None);
     tell_configuration(&setup.config);
+    let situation = Arc::new(Situation::default());
     // Before the model, which takes longer: what is missing is said at once.
-    let source = crate::audio::open(&spec)?;
-    let model = setup.model()?;
-    settings.smaller = setup.smaller_model()?;
+    let source = open(&spec, &setup, &situation)?;
+    let loaded = Loaded::load(&setup)?;
+    let stages = Stages::new(&loaded.settings, &loaded.model, Abort::default())?;
+    let hub = Hub::new(&situation.stats);
+    let (requests_in, requests) = bounded(N_REQUESTS);
+    signals::push_to_talk(requests_in.clone())?;
+    let observer = observer(&hub, began);
+    loaded.note(&setup, &situation);
+    let reloads = Reloader {
+        globals: globals.clone(),
+        device: device_of(&spec),
+        loaded,
+        abort: stages.abort(),
+        situation: situation.clone(),
+        observer: Box::new({
+            let hub = hub.clone();
+            move || self::observer(&hub, began)
+        }),
+        requests: requests_in.clone(),
+    }
+    .start()?;
+    signals::hangups(reloads.clone())?;
+    let controls = Controls {
+        situation: situation.clone(),
+        requests: requests_in,
+        reloads,
+        hub,
+        stop: Box::new(signals::stop_self),
+    };
+    let _outside = Outside::open(&setup.config, controls);
+    let surroundings = Surroundings {
+        situation,
+        service: Service::of_environment(),
+        observer: Some(observer),
+    };
     let pace = setup::pace(&spec);
-    let mut captions = Captions::new(format, Out::stdout(), Instant::now())?;
+    let mut captions = Captions::new(format, Out::stdout(), began)?;
     let mut written = Ok(());
     let mut sink = |event: Event| {
         written = captions.event(&event);
@@ -64,18 +109,79 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
             Flow::Stop
         }
     };
-    let feed = Feed::Threads(pace, signals::push_to_talk()?);
-    let work = Work {
+    log::info!("listening");
+    let input = Input {
         source,
-        feed,
-        settings: &settings,
-        model: &model,
-        stop: signals.begin(),
+        pace,
+        requests,
     };
-    let outcome = work.run(&mut sink);
+    let outcome = daemon::run_in(surroundings, input, stages, signals.begin(), &mut sink);
     // Before a message about what went wrong, the caption gets its end.
     let finished = captions.finish();
-    written.and(outcome).and(finished)
+    written.and(outcome.map_err(Failure::from)).and(finished)
+}
+
+/// The source; a microphone is waited for.
+fn open(
+    spec: &SourceSpec,
+    setup: &Setup,
+    situation: &Situation,
+) -> Result<Box<dyn AudioSource>, Failure> {
+    match spec {
+        SourceSpec::Mic(device) => {
+            let capture = setup.capture(device);
+            Ok(Box::new(Microphone::wait_for(&capture, &situation.stats)))
+        }
+        _ => Ok(audio::open(spec)?),
+    }
+}
+
+/// The device that was named on the command line, and stays whatever is configured.
+fn device_of(spec: &SourceSpec) -> Option<String> {
+    match spec {
+        SourceSpec::Mic(device) => Some(device.clone()),
+        _ => None,
+    }
+}
+
+/// Hands every event to those who subscribed.
+fn observer(hub: &Hub, began: Instant) -> Observer {
+    let hub = hub.clone();
+    Box::new(move |event| hub.publish(|| json::live_event(event, began.elapsed())))
+}
+
+/// Where other programs reach the daemon. It listens without them, too: what is wrong is said.
+struct Outside {
+    _socket: Option<ControlSocket>,
+    _metrics: Option<MetricsPort>,
+}
+
+impl Outside {
+    fn open(config: &Config, controls: Controls) -> Self {
+        let stats = controls.situation.stats.clone();
+        let metrics = config.control.metrics.and_then(|address| {
+            let port = MetricsPort::start(address, &stats);
+            port.inspect_err(|error| log::warn!("no metrics on {address}: {error}"))
+                .ok()
+        });
+        Outside {
+            _socket: socket(&config.control.socket, controls),
+            _metrics: metrics,
+        }
+    }
+}
+
+fn socket(place: &Place, controls: Controls) -> Option<ControlSocket> {
+    let Some(path) = place.runtime_file("hark.sock") else {
+        if *place == Place::Auto {
+            log::info!("no control socket: XDG_RUNTIME_DIR is not set; see control.socket");
+        }
+        return None;
+    };
+    let socket = ControlSocket::start(&path, controls);
+    socket
+        .inspect_err(|error| log::warn!("`hark ctl` will not reach this hark: {error}"))
+        .ok()
 }
 
 /// Which configuration is used. A daemon that cannot do anything because its file lies elsewhere

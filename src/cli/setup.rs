@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use super::{Failure, Globals};
-use crate::audio::{PcmSpec, SourceSpec, StdinFormat};
+use crate::audio::{CaptureConfig, PcmSpec, SourceSpec, StdinFormat};
 use crate::config::{self, ComputeConfig, Config, ConfigError, TaskConfig, WindowConfig};
 use crate::daemon::Pace;
 use crate::dialogue::{self, ListenSettings};
@@ -178,6 +178,7 @@ impl Setup {
             smaller: None,
             commands: None,
             speech: self.config.speech.clone(),
+            keep_audio: false,
         }
     }
 
@@ -194,6 +195,20 @@ impl Setup {
             return None;
         }
         Some(Commands::new(config, &self.config.dialogue))
+    }
+
+    /// How a device is listened to.
+    pub(crate) fn capture(&self, device: &str) -> CaptureConfig {
+        CaptureConfig {
+            channel: self.config.audio.channel,
+            ..CaptureConfig::of_device(device)
+        }
+    }
+
+    /// What the models depend on.
+    pub(crate) fn wanted_models(&self) -> String {
+        let (compute, fallback) = (self.compute(), &self.config.stream.fallback_model);
+        format!("{:?}", (&self.model, fallback, compute, self.n_threads))
     }
 
     /// The configured commands, none included, with another way to listen.

@@ -1,15 +1,16 @@
 //! Ctrl-C and SIGTERM as a request to stop; a second one ends the program at once. SIGUSR1 as
-//! push-to-talk.
+//! push-to-talk, SIGHUP as a wish to read the configuration again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use crossbeam_channel::{Sender, bounded};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::Failure;
+use super::reload::Answer;
 use crate::daemon::{Request, Stop};
 use crate::error::Kind;
 
@@ -77,21 +78,34 @@ impl OnSignal {
 }
 
 /// From now on each SIGUSR1 switches push-to-talk on or off.
-pub(crate) fn push_to_talk() -> Result<Receiver<Request>, Failure> {
+pub(crate) fn push_to_talk(requests: Sender<Request>) -> Result<(), Failure> {
+    // Whoever presses a button more often than there is room for is not waiting for an answer.
+    watch(SIGUSR1, "push-to-talk", move || {
+        let _ = requests.try_send(Request::Push(None));
+    })
+}
+
+/// From now on each SIGHUP has the configuration read again.
+pub(crate) fn hangups(reloads: Sender<Answer>) -> Result<(), Failure> {
+    watch(SIGHUP, "hangups", move || {
+        // Another one that waits reads the same file.
+        let _ = reloads.try_send(bounded(1).0);
+    })
+}
+
+/// Stops this process as SIGTERM does.
+pub(crate) fn stop_self() {
+    let _ = signal_hook::low_level::raise(SIGTERM);
+}
+
+fn watch(signal: i32, name: &str, mut act: impl FnMut() + Send + 'static) -> Result<(), Failure> {
     let fail = |what: &str, error: std::io::Error| {
-        Failure::new(Kind::Bug, format!("cannot {what} for SIGUSR1: {error}"))
+        Failure::new(Kind::Bug, format!("cannot {what} for {name}: {error}"))
     };
-    let mut signals = Signals::new([SIGUSR1]).map_err(|error| fail("watch", error))?;
-    let (sender, receiver) = bounded(8);
-    let watch = move || {
-        for _ in signals.forever() {
-            // Whoever presses a button more often than that is not waiting for an answer.
-            let _ = sender.try_send(Request::Push(None));
-        }
-    };
-    std::thread::Builder::new()
-        .name("push-to-talk".to_owned())
-        .spawn(watch)
-        .map_err(|error| fail("start the thread", error))?;
-    Ok(receiver)
+    let mut signals = Signals::new([signal]).map_err(|error| fail("watch a signal", error))?;
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let watch = move || signals.forever().for_each(|_| act());
+    let thread = thread.spawn(watch);
+    thread.map_err(|error| fail("start the thread", error))?;
+    Ok(())
 }

@@ -14,7 +14,7 @@ use super::output::report::{Files, Format, Report, Shown, Target};
 use super::setup::{self, Setup};
 use super::signals::{self, OnSignal};
 use super::{Failure, Globals, transcribe_live};
-use crate::audio::{AudioSource, SourceSpec};
+use crate::audio::{AudioSource, Heard, SourceSpec};
 use crate::daemon::Stop;
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::error::Kind;
@@ -258,7 +258,7 @@ impl Job {
         while !self.stop.is_requested() {
             samples.clear();
             match source.read(&mut samples) {
-                Ok(0) => break,
+                Ok(Heard::End) => break,
                 Ok(_) => {}
                 Err(error) => {
                     // What came before the damage is still transcribed.

@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, after, at, never, select};
 
+use super::service::Service;
+use super::stop::{FINAL_DEADLINE, SOURCE_DEADLINE, STOP_DEADLINE};
+use super::supervise::supervise;
 use super::timers_file::TimersFile;
-use super::{End, FINAL_DEADLINE, Flow, Request, SOURCE_DEADLINE, STOP_DEADLINE, Shared, clock};
+use super::{End, Flow, ForCaller, Observer, Order, Request, Shared, ToCaller};
+use crate::clock;
 use crate::command::{Completion, Runner, RunnerOptions, Voice};
 use crate::dialogue::{Effect, Now};
-use crate::event::{Event, Seconds};
-use crate::pipeline::{Control, result_of};
+use crate::event::{Event, Seconds, Stage};
+use crate::pipeline::{Control, Recipe, result_of};
 use crate::speech::{Speaker, SpeechError, SpeechOptions};
 
 /// How long what was heard may take to become an event.
@@ -27,14 +31,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// What speaks; none when the system gives it no thread.
-pub(super) fn speaker(options: &SpeechOptions) -> Option<Arc<Speaker>> {
+fn speaker(options: &SpeechOptions) -> Option<Arc<Speaker>> {
     let speaker = Speaker::new(options);
     let speaker = speaker.inspect_err(|error| log::error!("nothing can be spoken: {error}"));
     speaker.ok().map(Arc::new)
 }
 
 /// What carries jobs out; none when the system gives it no threads.
-pub(super) fn runner(
+fn runner(
     running: RunnerOptions,
     speaker: Option<Arc<Speaker>>,
     results: Sender<Event>,
@@ -57,13 +61,17 @@ pub(super) fn runner(
 /// The caller's side.
 pub(super) struct Caller {
     control: Control,
+    recipe: Arc<Recipe>,
     shared: Arc<Shared>,
     hands: Hands,
-    events: Receiver<Event>,
+    events: Receiver<ToCaller>,
     results: Receiver<Event>,
     requests: Receiver<Request>,
+    orders: Sender<Order>,
     hurry: Option<Sender<()>>,
     timers: TimersFile,
+    service: Option<Service>,
+    observer: Option<Observer>,
     n_jobs_open: usize,
     /// The latest audio that an event was about.
     heard: Seconds,
@@ -71,15 +79,57 @@ pub(super) struct Caller {
 
 /// What acts and speaks for the caller; none of it where the system gives it no threads.
 pub(super) struct Hands {
-    pub(super) runner: Option<Runner>,
-    pub(super) speaker: Option<Arc<Speaker>>,
+    runner: Option<Runner>,
+    speaker: Option<Arc<Speaker>>,
+    results: Sender<Event>,
+    /// Runners of former configurations that still have something to do.
+    retired: Vec<Runner>,
+}
+
+impl Hands {
+    /// Hands for these commands.
+    pub(super) fn new(
+        control: &Control,
+        speech: Option<SpeechOptions>,
+        results: Sender<Event>,
+    ) -> Self {
+        let speaker = speech.and_then(|options| speaker(&options));
+        Hands {
+            runner: runner(control.running(), speaker.clone(), results.clone()),
+            speaker,
+            results,
+            retired: Vec::new(),
+        }
+    }
+
+    /// Hands for other commands; what is under way goes on.
+    fn renew(&mut self, control: &Control, speech: Option<SpeechOptions>) {
+        let new = Hands::new(control, speech, self.results.clone());
+        let old = std::mem::replace(self, new);
+        self.retired = old.retired;
+        self.retired.extend(old.runner);
+    }
+
+    /// Ends everything without waiting for it.
+    fn end(&self) {
+        for runner in self.runner.iter().chain(&self.retired) {
+            runner.end();
+        }
+    }
+
+    /// Waits for the end of everything.
+    fn drop_runners(&mut self) {
+        self.runner = None;
+        self.retired.clear();
+    }
 }
 
 /// What the caller is connected to.
 pub(super) struct Links {
-    pub(super) events: Receiver<Event>,
+    pub(super) events: Receiver<ToCaller>,
     pub(super) results: Receiver<Event>,
     pub(super) requests: Receiver<Request>,
+    pub(super) orders: Sender<Order>,
     pub(super) hurry: Sender<()>,
 }
 
@@ -87,6 +137,8 @@ pub(super) struct Links {
 enum Next {
     /// Something to report.
     Event(Event),
+    /// Another configuration holds from here on.
+    Renew(Box<ForCaller>),
     /// Somebody wants something.
     Request(Request),
     /// Time passed.
@@ -104,7 +156,7 @@ enum Next {
 impl Caller {
     /// A caller that has heard nothing, with the timers of an earlier run.
     pub(super) fn new(
-        mut control: Control,
+        (mut control, recipe): (Control, Arc<Recipe>),
         shared: Arc<Shared>,
         hands: Hands,
         links: Links,
@@ -113,25 +165,37 @@ impl Caller {
         control.restore(timers.load(clock::now()));
         Caller {
             control,
+            recipe,
             shared,
             hands,
             events: links.events,
             results: links.results,
             requests: links.requests,
+            orders: links.orders,
             hurry: Some(links.hurry),
             timers,
+            service: None,
+            observer: None,
             n_jobs_open: 0,
             heard: Seconds::default(),
         }
     }
 
+    /// Tells a service manager how it goes, and somebody of every event.
+    pub(super) fn surround(&mut self, service: Option<Service>, observer: Option<Observer>) {
+        (self.service, self.observer) = (service, observer);
+    }
+
     /// Runs until there is nothing more to report.
     pub(super) fn run(mut self, sink: &mut dyn FnMut(Event) -> Flow) -> End {
         let end = self.follow(sink);
+        if let Some(service) = &mut self.service {
+            service.stopping();
+        }
         // What still runs is ended; its results are the last to report.
-        self.hands.runner = None;
+        self.hands.drop_runners();
         while let Ok(event) = self.results.try_recv() {
-            if sink(event) == Flow::Stop {
+            if self.emit(event, sink) == Flow::Stop {
                 break;
             }
         }
@@ -139,14 +203,19 @@ impl Caller {
     }
 
     fn follow(&mut self, sink: &mut dyn FnMut(Event) -> Flow) -> End {
-        let mut stop = self.shared.stop.receiver.clone();
+        let mut stop = self.shared.stop.requests().clone();
         let mut stopped_at = None;
         let mut deadline = never();
         let mut events_ended = false;
         while !(events_ended && self.n_jobs_open == 0) {
+            self.serve();
             let tick = self.wait().map_or_else(never, after);
             let next = select! {
-                recv(self.events) -> event => event.map_or(Next::NoMoreEvents, Next::Event),
+                recv(self.events) -> message => match message {
+                    Ok(ToCaller::Event(event)) => Next::Event(event),
+                    Ok(ToCaller::Renew(renewal)) => Next::Renew(renewal),
+                    Err(_) => Next::NoMoreEvents,
+                },
                 recv(self.results) -> event => event.map_or(Next::Deadline, Next::Event),
                 recv(self.requests) -> one => one.map_or(Next::NoMoreRequests, Next::Request),
                 recv(stop) -> _ => Next::Stop,
@@ -155,10 +224,8 @@ impl Caller {
             };
             let flow = match next {
                 Next::Event(event) => self.report(event, sink),
-                Next::Request(Request::Push(on)) => {
-                    let effects = self.control.push(on, self.now());
-                    self.bring_about(effects, sink)
-                }
+                Next::Renew(renewal) => self.renew(*renewal, sink),
+                Next::Request(request) => self.grant(request, sink),
                 Next::Tick => self.tick(sink),
                 Next::NoMoreRequests => {
                     self.requests = never();
@@ -194,9 +261,95 @@ impl Caller {
     fn begin_to_stop(&self) {
         self.shared.abort.partial.store(true, Ordering::Release);
         // While the final is worked on, so that a stubborn program costs no time.
-        if let Some(runner) = &self.hands.runner {
-            runner.end();
+        self.hands.end();
+    }
+
+    /// Does what somebody wants.
+    fn grant(&mut self, request: Request, sink: &mut dyn FnMut(Event) -> Flow) -> Flow {
+        match request {
+            Request::Push(on) => {
+                let now = self.now();
+                let effects = self.decide(|control| control.push(on, now));
+                self.bring_about(effects, sink)
+            }
+            Request::Mute(on) => {
+                self.order(Order::Mute(on));
+                Flow::Go
+            }
+            Request::Renew(Ok(renewal)) => {
+                self.order(Order::Renew(renewal));
+                Flow::Go
+            }
+            Request::Renew(Err(error)) => {
+                self.shared.situation.stats.done.reloads_failed.count();
+                if let Some(service) = &mut self.service {
+                    service.reloaded();
+                }
+                self.tell_reload(Some(error), sink)
+            }
         }
+    }
+
+    fn order(&self, order: Order) {
+        if self.orders.try_send(order).is_err() {
+            log::warn!("the sound thread does not listen: what was asked for is not done");
+        }
+    }
+
+    /// Another configuration takes over; what is under way goes on.
+    fn renew(&mut self, renewal: ForCaller, sink: &mut dyn FnMut(Event) -> Flow) -> Flow {
+        let legacy = self.control.leave();
+        self.control = renewal.control;
+        self.control.inherit(legacy);
+        self.recipe = renewal.recipe;
+        self.hands.renew(&self.control, renewal.speech);
+        self.timers = TimersFile::new(&self.control.timers_file());
+        self.observer = Some(renewal.observer);
+        self.shared.situation.stats.done.reloads.count();
+        if let Some(service) = &mut self.service {
+            service.reloaded();
+        }
+        self.tell_reload(None, sink)
+    }
+
+    fn tell_reload(&mut self, error: Option<String>, sink: &mut dyn FnMut(Event) -> Flow) -> Flow {
+        let (t, ok) = (self.now().heard, error.is_none());
+        self.emit(Event::Reload { t, ok, error }, sink)
+    }
+
+    /// Tells the service manager how it goes.
+    fn serve(&mut self) {
+        if let Some(service) = &mut self.service {
+            service.serve(&self.shared.health, &self.shared.situation);
+        }
+    }
+
+    /// What the control stage makes of something. One that panics is replaced, with its timers.
+    fn decide(&mut self, decide: impl FnOnce(&mut Control) -> Vec<Effect>) -> Vec<Effect> {
+        let shared = &self.shared;
+        let by = (&shared.restarts, &*shared.situation.stats);
+        let begun = Instant::now();
+        let control = &mut self.control;
+        let decided = supervise(Stage::Control, by, || decide(control));
+        shared.situation.stats.done.decide.note(begun.elapsed());
+        decided.unwrap_or_else(|error| {
+            self.control = (self.recipe.control)();
+            self.control.restore(self.timers.load(clock::now()));
+            vec![Effect::Report(Event::Restart {
+                t: self.heard,
+                stage: Stage::Control,
+                error,
+            })]
+        })
+    }
+
+    /// Counts an event and hands it out.
+    fn emit(&mut self, event: Event, sink: &mut dyn FnMut(Event) -> Flow) -> Flow {
+        self.shared.situation.count(&event);
+        if let Some(observer) = &mut self.observer {
+            observer(&event);
+        }
+        sink(event)
     }
 
     /// A deadline of the stop has passed; the next one, if there is one.
@@ -220,7 +373,8 @@ impl Caller {
         let from_s = |s: f64| Duration::from_secs_f64(s.clamp(0.0, LONGEST_WAIT.as_secs_f64()));
         let timers = due.clock_s.map(|due_s| from_s(due_s - clock::clock_s()));
         let heard = due.heard.map(|t| from_s(t.0 - self.surely_heard().0));
-        let soonest = timers.into_iter().chain(heard).min()?;
+        let service = self.service.as_ref().and_then(Service::wait);
+        let soonest = timers.into_iter().chain(heard).chain(service).min()?;
         Some(soonest.max(SHORTEST_WAIT))
     }
 
@@ -229,7 +383,7 @@ impl Caller {
             heard: self.surely_heard(),
             ..self.now()
         };
-        let effects = self.control.tick(now);
+        let effects = self.decide(|control| control.tick(now));
         self.bring_about(effects, sink)
     }
 
@@ -257,14 +411,20 @@ impl Caller {
 
     fn report(&mut self, mut event: Event, sink: &mut dyn FnMut(Event) -> Flow) -> Flow {
         match &event {
-            Event::Action { .. } => self.n_jobs_open = self.n_jobs_open.saturating_sub(1),
+            Event::Action { .. } => {
+                self.n_jobs_open = self.n_jobs_open.saturating_sub(1);
+                if self.n_jobs_open == 0 {
+                    self.hands.retired.clear();
+                }
+            }
             Event::SpeechStart { t, .. } | Event::Partial { t, .. } => self.heard = *t,
             Event::Final { t1, .. } => self.heard = *t1,
             _ => {}
         }
         self.add_lag(&mut event);
-        let effects = self.control.decide(&event, self.now());
-        match sink(event) {
+        let now = self.now();
+        let effects = self.decide(|control| control.decide(&event, now));
+        match self.emit(event, sink) {
             Flow::Go => self.bring_about(effects, sink),
             Flow::Stop => Flow::Stop,
         }
@@ -277,7 +437,7 @@ impl Caller {
                     if let Event::Reply { text, .. } = &event {
                         self.speak(text);
                     }
-                    if sink(event) == Flow::Stop {
+                    if self.emit(event, sink) == Flow::Stop {
                         return Flow::Stop;
                     }
                 }
@@ -312,5 +472,18 @@ impl Caller {
         {
             *lag_ms = Some(((now_s - t.0).max(0.0) * 1e3) as u64);
         }
+    }
+}
+
+#[cfg(test)]
+impl Caller {
+    /// A bug, and what is reported of it.
+    pub(super) fn break_down(&mut self) -> Vec<Event> {
+        let effects = self.decide(|_| panic!("out of order"));
+        let reported = |effect| match effect {
+            Effect::Report(event) => Some(event),
+            _ => None,
+        };
+        effects.into_iter().filter_map(reported).collect()
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::clock::Moment;
+use crate::clock::Moment;
 use crate::dialogue::{SavedState, SavedTimer};
 use crate::place::Place;
 

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Cpu;
+use crate::guard::ENGINE_THREAD;
 
 /// The CPU level and the threads that kernels use. Cheap to clone.
 #[derive(Clone)]
@@ -35,7 +36,7 @@ impl Exec {
         if n_threads > 1 {
             let builder = rayon::ThreadPoolBuilder::new()
                 .num_threads(n_threads)
-                .thread_name(|index| format!("hark-engine-{index}"));
+                .thread_name(|index| format!("{ENGINE_THREAD}-{index}"));
             match builder.build() {
                 Ok(pool) => {
                     exec.n_threads = n_threads;

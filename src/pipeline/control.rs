@@ -94,6 +94,14 @@ pub(crate) struct Due {
     pub(crate) clock_s: Option<f64>,
 }
 
+/// What a conversation leaves to the next one, under another configuration.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Legacy {
+    pub(super) timers: Vec<SavedTimer>,
+    pub(super) is_pushed: bool,
+    pub(super) last_said: String,
+}
+
 /// The control stage.
 pub(crate) struct Control {
     conversation: Option<Conversation>,
@@ -153,6 +161,19 @@ impl Control {
         match commands.map(|commands| &commands.dialogue.timers) {
             Some(timers) if timers.enabled => timers.state_file.clone(),
             _ => Place::Nowhere,
+        }
+    }
+
+    /// What goes on when another configuration takes over.
+    pub(crate) fn leave(&self) -> Legacy {
+        let conversation = self.conversation.as_ref();
+        conversation.map(Conversation::leave).unwrap_or_default()
+    }
+
+    /// Goes on from there.
+    pub(crate) fn inherit(&mut self, legacy: Legacy) {
+        if let Some(conversation) = &mut self.conversation {
+            conversation.inherit(legacy);
         }
     }
 

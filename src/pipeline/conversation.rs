@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::control::{Commands, Due};
+use super::control::{Commands, Due, Legacy};
 use super::recogniser::INTERRUPTED;
 use crate::command::traits::fill;
 use crate::command::{Care, Job, Match};
@@ -89,6 +89,20 @@ impl Conversation {
 
     pub(super) fn restore(&mut self, timers: Vec<SavedTimer>) {
         self.timers.restore(timers);
+    }
+
+    pub(super) fn leave(&self) -> Legacy {
+        Legacy {
+            timers: self.timers.saved(),
+            is_pushed: self.listen.is_pushed(),
+            last_said: self.last_said.clone(),
+        }
+    }
+
+    pub(super) fn inherit(&mut self, legacy: Legacy) {
+        self.timers.restore(legacy.timers);
+        self.listen.push(legacy.is_pushed);
+        self.last_said = legacy.last_said;
     }
 
     pub(super) fn due(&self) -> Due {

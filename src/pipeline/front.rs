@@ -84,6 +84,16 @@ impl Front {
         sink(Speech::Other(Event::Gap { t0, t1, reason }));
     }
 
+    /// Has heard nothing, and begins at this sample.
+    pub(crate) fn start_at(&mut self, sample: u64) {
+        self.segmenter.reset(sample);
+    }
+
+    /// Whether an utterance is open.
+    pub(crate) fn is_speaking(&self) -> bool {
+        self.segmenter.is_speaking()
+    }
+
     /// Ends the utterance that is open, with every sample seen so far.
     pub(crate) fn flush(&mut self, ending: Ending, sink: &mut dyn FnMut(Speech)) {
         self.segmenter

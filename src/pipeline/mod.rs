@@ -33,9 +33,10 @@ pub use ear::Abort;
 pub(crate) use control::{Control, carry_out, result_of};
 use divider::Divider;
 pub(crate) use front::{Ending, Front, Speech};
-use recogniser::Ear;
 pub(crate) use recogniser::INTERRUPTED;
-pub(crate) use recogniser::{Partials, Recogniser};
+pub(crate) use recogniser::{Ear, Partials, Recogniser};
+#[cfg(test)]
+pub(crate) use recogniser::{Purpose, Weighed};
 
 /// Everything the stages need to know.
 #[derive(Clone)]
@@ -54,6 +55,8 @@ pub struct Settings {
     pub commands: Option<Commands>,
     /// What speaks.
     pub speech: SpeechOptions,
+    /// Whether finals carry their audio.
+    pub keep_audio: bool,
 }
 
 /// The stages, set up and not yet connected.
@@ -64,6 +67,17 @@ pub struct Stages {
     /// What speaks; none when there is nothing to say.
     pub(crate) speech: Option<SpeechOptions>,
     pub(crate) abort: Abort,
+    /// How to make them again.
+    pub(crate) recipe: Arc<Recipe>,
+}
+
+/// How stages are made, at first and in place of one that a bug has stopped.
+pub(crate) struct Recipe {
+    /// Name of the model that listens.
+    pub(crate) model: String,
+    pub(crate) front: Box<dyn Fn() -> Front + Send + Sync>,
+    pub(crate) recogniser: Box<dyn Fn() -> Result<Recogniser, WhisperError> + Send + Sync>,
+    pub(crate) control: Box<dyn Fn() -> Control + Send + Sync>,
 }
 
 impl Stages {
@@ -76,34 +90,77 @@ impl Stages {
         model: &Arc<Model>,
         abort: Abort,
     ) -> Result<Self, WhisperError> {
+        let recipe = Recipe {
+            model: model.name().to_owned(),
+            front: {
+                let (cpu, segmenter) = (model.exec().cpu(), settings.front_segmenter());
+                Box::new(move || Front::new(cpu, segmenter))
+            },
+            recogniser: {
+                let (settings, model, abort) = (settings.clone(), model.clone(), abort.clone());
+                Box::new(move || settings.recogniser(&model, &abort))
+            },
+            control: {
+                let commands = settings.commands.clone();
+                Box::new(move || Control::new(commands.clone()))
+            },
+        };
+        let speech = settings.commands.as_ref().map(|_| settings.speech.clone());
+        Stages::of(recipe, speech, abort)
+    }
+
+    /// What cuts their work short.
+    pub fn abort(&self) -> Abort {
+        self.abort.clone()
+    }
+
+    /// Makes the stages for the first time.
+    pub(crate) fn of(
+        recipe: Recipe,
+        speech: Option<SpeechOptions>,
+        abort: Abort,
+    ) -> Result<Self, WhisperError> {
+        Ok(Stages {
+            front: (recipe.front)(),
+            recogniser: (recipe.recogniser)()?,
+            control: (recipe.control)(),
+            speech,
+            abort,
+            recipe: Arc::new(recipe),
+        })
+    }
+}
+
+impl Settings {
+    /// How the front finds speech: where commands have a say, the recogniser divides it further.
+    fn front_segmenter(&self) -> SegmenterConfig {
+        match &self.commands {
+            Some(commands) => Divider::new(self.segmenter, commands.patience).1,
+            None => self.segmenter,
+        }
+    }
+
+    fn recogniser(&self, model: &Arc<Model>, abort: &Abort) -> Result<Recogniser, WhisperError> {
         let ear = |model: &Arc<Model>| -> Result<Box<dyn Ear>, WhisperError> {
-            let (options, stream) = (settings.options.clone(), settings.stream.clone());
+            let (options, stream) = (self.options.clone(), self.stream.clone());
             let mut ear = ear::WhisperEar::new(model, options, stream, abort.clone())?;
-            if let Some(commands) = &settings.commands {
+            if let Some(commands) = &self.commands {
                 ear.listen_for(model, commands);
             }
             Ok(Box::new(ear))
         };
         let rate = SAMPLE_RATE_HZ as usize;
-        let partials = match settings.step_ms as usize * rate / 1000 {
+        let partials = match self.step_ms as usize * rate / 1000 {
             0 => Partials::Off,
             step_samples => Partials::Every { step_samples },
         };
         let mut recogniser = Recogniser::new(ear(model)?, partials);
-        recogniser.set_smaller(settings.smaller.as_ref().map(ear).transpose()?);
-        let mut segmenter = settings.segmenter;
-        if let Some(commands) = &settings.commands {
-            let (divider, before) = Divider::new(segmenter, commands.patience);
-            recogniser.set_divider(divider);
-            segmenter = before;
+        recogniser.set_smaller(self.smaller.as_ref().map(ear).transpose()?);
+        recogniser.keep_audio(self.keep_audio);
+        if let Some(commands) = &self.commands {
+            recogniser.set_divider(Divider::new(self.segmenter, commands.patience).0);
         }
-        Ok(Stages {
-            front: Front::new(model.exec().cpu(), segmenter),
-            recogniser,
-            control: Control::new(settings.commands.clone()),
-            speech: settings.commands.as_ref().map(|_| settings.speech.clone()),
-            abort,
-        })
+        Ok(recogniser)
     }
 }
 

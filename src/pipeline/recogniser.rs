@@ -8,11 +8,12 @@
 //! final is ready; if speech goes on, that was one more partial.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::divider::Divider;
 use super::front::{Ending, Speech};
 use crate::command::Progress;
-use crate::event::{Event, Readings, Relief, Seconds, WakeHeard, Word};
+use crate::event::{Event, Readings, Relief, Seconds, Trace, WakeHeard, Word};
 use crate::whisper::stream::{Conclusion, Outcome, Step};
 
 /// Flag of a final whose utterance broke off.
@@ -93,6 +94,8 @@ pub(crate) struct Recogniser {
     divider: Option<Divider>,
     n_utterances: u64,
     utterance: Option<Utterance>,
+    /// The audio of the utterance, where finals carry it.
+    audio: Option<Vec<f32>>,
 }
 
 struct Utterance {
@@ -135,7 +138,23 @@ impl Recogniser {
             divider: None,
             n_utterances: 0,
             utterance: None,
+            audio: None,
         }
+    }
+
+    /// Whether finals carry their audio.
+    pub(crate) fn keep_audio(&mut self, on: bool) {
+        self.audio = on.then(Vec::new);
+    }
+
+    /// Utterances so far; the next one has the next number.
+    pub(crate) fn n_utterances(&self) -> u64 {
+        self.n_utterances
+    }
+
+    /// Goes on with the numbers of another recogniser.
+    pub(crate) fn count_from(&mut self, n_utterances: u64) {
+        self.n_utterances = n_utterances;
     }
 
     /// A smaller model's ear, for [`Relief::SmallerModel`].
@@ -236,6 +255,9 @@ impl Recogniser {
                 if let Some(utterance) = &mut self.utterance {
                     self.ear.hear(&samples[..*n_valid]);
                     utterance.n_samples += n_valid;
+                    if let Some(audio) = &mut self.audio {
+                        audio.extend_from_slice(&samples[..*n_valid]);
+                    }
                 }
                 self.wait(sink);
             }
@@ -297,6 +319,9 @@ impl Recogniser {
             self.is_smaller = wants_smaller;
         }
         self.ear.begin();
+        if let Some(audio) = &mut self.audio {
+            audio.clear();
+        }
         // The step counts from the speech itself, not from what was heard before it.
         let lead_samples = start_sample.saturating_sub(first_sample) as usize;
         let step_samples = self.step_samples();
@@ -429,7 +454,12 @@ impl Recogniser {
             flags,
             readings: weighed.readings,
             wake: weighed.wake,
-            trace: None,
+            trace: self.audio.as_mut().map(|audio| {
+                Arc::new(Trace {
+                    samples: std::mem::take(audio),
+                    ..Trace::default()
+                })
+            }),
         });
     }
 }

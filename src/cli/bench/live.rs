@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use super::machine;
-use crate::audio::{AudioError, AudioSource};
+use crate::audio::{self, AudioError, AudioSource};
 use crate::cli::Failure;
 use crate::daemon::{self, Flow, Stop};
 use crate::dsp::SAMPLE_RATE_HZ;
@@ -138,11 +138,7 @@ fn real(player: &Player<'_>, samples: &[f32]) -> Result<Heard, Failure> {
     let duration_s = samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
     let began = Instant::now();
     daemon::run(
-        daemon::Input {
-            source,
-            pace: daemon::Pace::RealTime,
-            requests: crossbeam_channel::never(),
-        },
+        daemon::Input::of(source, daemon::Pace::RealTime),
         stages,
         player.stop,
         &mut |event| {
@@ -170,12 +166,15 @@ struct Recording {
 }
 
 impl AudioSource for Recording {
-    fn read(&mut self, out: &mut Vec<f32>) -> Result<usize, AudioError> {
+    fn read(&mut self, out: &mut Vec<f32>) -> Result<audio::Heard, AudioError> {
         let end = (self.at + WINDOW_SAMPLES).min(self.samples.len());
         out.extend_from_slice(&self.samples[self.at..end]);
-        let n = end - self.at;
+        let next = match end - self.at {
+            0 => audio::Heard::End,
+            _ => audio::Heard::Samples,
+        };
         self.at = end;
-        Ok(n)
+        Ok(next)
     }
 
     fn duration_s(&self) -> Option<f64> {

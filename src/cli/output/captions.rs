@@ -143,6 +143,11 @@ fn raw_text(event: &Event) -> String {
             let state = json::line(state);
             format!("[{name}: {}]\n", state.trim_matches('"'))
         }
+        Event::Reload { error: None, .. } => "[configuration read again]\n".to_owned(),
+        Event::Restart { stage, .. } => {
+            let stage = json::line(stage);
+            format!("[a bug: the {} starts anew]\n", stage.trim_matches('"'))
+        }
         Event::Command { name, slots, .. } => {
             let slots: String = slots
                 .iter()
