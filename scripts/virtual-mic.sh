@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# virtual-mic.sh start | env | play FILE | unplug | plug | stop     a microphone without sound hardware (Linux).
+# virtual-mic.sh start | env | play FILE | FAULT | stop     a microphone without sound hardware (Linux).
 #
 # A PulseAudio server of its own with two null sinks: what is played into `vmic` is what a
 # microphone hears, and `vspeaker` receives what the machine plays. Programs reach it with the
@@ -10,9 +10,12 @@
 #   hark caption --source mic & scripts/virtual-mic.sh play speech.wav
 #   scripts/virtual-mic.sh stop
 #
-# `unplug` takes both away while programs listen, `plug` brings them back. Everything lives
-# in the folder HARK_VIRTUAL_MIC (default: /tmp/hark-virtual-mic-UID), and `stop` ends only the
-# server that `start` began there.
+# Faults: `unplug` takes both away while programs listen, `plug` brings them back; `suspend` makes the
+# microphone fall silent without an error, `resume` ends that; `crash` kills the server, `start` brings
+# it back; `freeze` stops it in its tracks, `thaw` lets it go on.
+#
+# Everything lives in the folder HARK_VIRTUAL_MIC (default: /tmp/hark-virtual-mic-UID), and `stop` ends
+# only the server that `start` began there.
 set -euo pipefail
 
 dir=${HARK_VIRTUAL_MIC:-/tmp/hark-virtual-mic-$(id -u)}
@@ -112,6 +115,13 @@ plug() {
   done
 }
 
+# The server's process gets a signal.
+signal() {
+  local pid
+  pid=$(server) || fail "not running; virtual-mic.sh start"
+  kill "-$1" "$pid"
+}
+
 case ${1:-} in
   start) start ;;
   env) server >/dev/null || fail "not running; virtual-mic.sh start"; print_env ;;
@@ -122,6 +132,11 @@ case ${1:-} in
     ;;
   unplug) unplug ;;
   plug) plug ;;
+  suspend) private pactl suspend-sink vmic 1 ;;
+  resume) private pactl suspend-sink vmic 0 ;;
+  crash) signal KILL ;;
+  freeze) signal STOP ;;
+  thaw) signal CONT ;;
   stop) stop ;;
-  *) sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,19s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -1,4 +1,5 @@
-//! After warm-up neither an encoded window nor a decoded token allocates memory.
+//! After warm-up nothing allocates memory: neither the sound system's callback and the reading of its
+//! ring, nor an encoded window, nor a decoded token.
 //!
 //! One test alone in its program: whatever allocates meanwhile would be counted, too.
 
@@ -8,8 +9,12 @@ mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hark::audio::{
+    AudioSource, CaptureConfig, CaptureCounters, CaptureFormat, Heard, MicSource, capture_ring,
+};
 use hark::format::WhisperFile;
 use hark::kernels::{Cpu, Exec};
 use hark::nn::Compute;
@@ -89,7 +94,7 @@ fn engine(model: &Model, n_columns: usize) {
 }
 
 /// What a whole utterance allocates is its result, and does not grow with the tokens decoded.
-fn utterances(model: &std::sync::Arc<Model>) {
+fn utterances(model: &Arc<Model>) {
     let clip = |name: &str| {
         let path = support::root().join("tests/data/speech").join(name);
         hark::audio::decode_file(&path).unwrap()
@@ -112,8 +117,50 @@ fn utterances(model: &std::sync::Arc<Model>) {
     );
 }
 
+/// Sound from a device of 48 kHz on two channels: what the callback does, and what its reader does.
+fn capture() {
+    let counters = Arc::new(CaptureCounters::default());
+    let (mut writer, reader) = capture_ring(48_000, 2, counters.clone());
+    let format = CaptureFormat {
+        rate_hz: 48_000,
+        n_channels: 2,
+        sample_format: "i16".into(),
+        buffer_frames: None,
+    };
+    let config = CaptureConfig::default();
+    let ring = (reader, counters.clone());
+    let mut source = MicSource::over(&config, "test".into(), format, ring, None).unwrap();
+    let frames = [1_000_i16; 2 * 960];
+    let to_f32 = |sample| f32::from(sample) / 32_768.0;
+    let mut samples = Vec::with_capacity(16_000);
+    let mut turn = |n_writes: usize| {
+        let of_writer = allocations(|| {
+            for _ in 0..n_writes {
+                writer.write(&frames, to_f32);
+                writer.note_lost(7);
+                counters.note_xrun();
+            }
+        });
+        samples.clear();
+        let of_reader = allocations(|| {
+            while source.read(&mut samples).unwrap() != Heard::Nothing {
+                samples.clear();
+            }
+        });
+        (of_writer, of_reader)
+    };
+    // The first turns bring the buffers to their size; in the last the ring overflows.
+    turn(5);
+    for n_writes in [5, 1, 5, 100] {
+        let found = turn(n_writes);
+        assert_eq!(found, (0, 0), "callback, reader, after {n_writes} writes");
+    }
+    assert!(counters.snapshot().n_lost_frames > 1_000);
+}
+
 #[test]
-fn nothing_is_allocated_per_window_or_token() {
+fn nothing_is_allocated_per_period_window_or_token() {
+    capture();
     let Some(folder) = support::model("tiny.en") else {
         return;
     };

@@ -59,7 +59,11 @@ impl MicSource {
         Self::over(config, capture.name, capture.format, ring, stream)
     }
 
-    pub(super) fn over(
+    /// A device whose frames somebody else writes into the ring, until `stream` is dropped.
+    ///
+    /// # Errors
+    /// If the format is none that is believed.
+    pub fn over(
         config: &CaptureConfig,
         name: String,
         format: CaptureFormat,

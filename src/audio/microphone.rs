@@ -26,7 +26,7 @@ use crate::stats::Stats;
 
 /// From one try to open a device to the next: at first, and at most.
 const FIRST_RETRY_S: f64 = 0.1;
-const LAST_RETRY_S: f64 = 1.0;
+const LAST_RETRY_S: f64 = 0.5;
 /// A try that takes longer is left to itself, and another one begun.
 const SLOW_OPEN_S: f64 = 5.0;
 /// Tries that hang at the same time.
@@ -118,7 +118,7 @@ impl Microphone {
     /// If it is not, or cannot be used.
     pub fn open(config: &CaptureConfig, stats: &Stats) -> Result<Self, AudioError> {
         let host = Arc::new(System);
-        let device = open_wanted(&*host, config)?;
+        let device = open_only(&*host, config)?;
         let mut microphone = Microphone::with_host(config, host, stats);
         microphone.begin(device);
         Ok(microphone)
@@ -172,7 +172,13 @@ impl Microphone {
     fn close(&mut self) {
         self.count();
         self.counted = CaptureStats::default();
-        self.device = None;
+        // To close a device whose server is gone can take long.
+        if let Some(device) = self.device.take() {
+            let thread = thread::Builder::new().name("close-audio".into());
+            if let Err(error) = thread.spawn(move || drop(device)) {
+                warn!("no thread to close the audio device with: {error}");
+            }
+        }
     }
 
     /// There is no device from now on.
@@ -386,6 +392,10 @@ impl AudioSource for Microphone {
 
     fn duration_s(&self) -> Option<f64> {
         None
+    }
+
+    fn device(&self) -> Option<&str> {
+        Some(&self.name)
     }
 
     fn reconfigure(&mut self, config: &CaptureConfig) {

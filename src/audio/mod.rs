@@ -107,6 +107,11 @@ pub trait AudioSource: Send {
     /// Length of the whole stream, where it is known beforehand. It may be a little wrong.
     fn duration_s(&self) -> Option<f64>;
 
+    /// Name of the device that is heard, if it is one.
+    fn device(&self) -> Option<&str> {
+        None
+    }
+
     /// Listens in another way from now on; recordings do not.
     fn reconfigure(&mut self, _config: &CaptureConfig) {}
 }

@@ -6,6 +6,7 @@
 //! while that thread keeps waiting until the process ends.
 
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
@@ -16,6 +17,9 @@ use crate::error::Kind;
 
 /// Pieces that are read ahead, 100 ms each.
 const N_PIECES: usize = 16;
+
+/// A reader that found nothing for so long says so.
+const NOTHING: Duration = Duration::from_millis(200);
 
 /// What one read gave, with the samples.
 type Piece = (Heard, Vec<f32>);
@@ -100,6 +104,7 @@ impl AudioSource for Interruptible {
         let next = select! {
             recv(self.pieces) -> next => next.ok(),
             recv(self.stop.requests()) -> _ => None,
+            default(NOTHING) => return Ok(Heard::Nothing),
         };
         let Some((next, samples)) = next.transpose()? else {
             return Ok(Heard::End);

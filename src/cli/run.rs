@@ -6,6 +6,7 @@ use std::time::Instant;
 use clap::Args as ClapArgs;
 use crossbeam_channel::bounded;
 
+use super::interruptible::Interruptible;
 use super::output::captions::{Captions, Format};
 use super::output::{Out, json};
 use super::reload::{Loaded, Reloader};
@@ -16,7 +17,7 @@ use crate::audio::{self, AudioSource, Microphone, SourceSpec};
 use crate::config::{self, Config};
 use crate::daemon::{
     self, ControlSocket, Controls, Flow, Hub, Input, MetricsPort, Observer, Service, Situation,
-    Surroundings,
+    Stop, Surroundings,
 };
 use crate::event::Event;
 use crate::pipeline::{Abort, Stages};
@@ -63,7 +64,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     tell_configuration(&setup.config);
     let situation = Arc::new(Situation::default());
     // Before the model, which takes longer: what is missing is said at once.
-    let source = open(&spec, &setup, &situation)?;
+    let source = open(&spec, &setup, (&situation, signals.stop()))?;
     let loaded = Loaded::load(&setup)?;
     let stages = Stages::new(&loaded.settings, &loaded.model, Abort::default())?;
     let hub = Hub::new(&situation.stats);
@@ -109,7 +110,9 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
             Flow::Stop
         }
     };
-    log::info!("listening");
+    if device_of(&spec).is_none() {
+        log::info!("listening");
+    }
     let input = Input {
         source,
         pace,
@@ -121,18 +124,19 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     written.and(outcome.map_err(Failure::from)).and(finished)
 }
 
-/// The source; a microphone is waited for.
+/// The source; a microphone is waited for, and standard input keeps nobody waiting.
 fn open(
     spec: &SourceSpec,
     setup: &Setup,
-    situation: &Situation,
+    (situation, stop): (&Situation, &Stop),
 ) -> Result<Box<dyn AudioSource>, Failure> {
     match spec {
         SourceSpec::Mic(device) => {
             let capture = setup.capture(device);
             Ok(Box::new(Microphone::wait_for(&capture, &situation.stats)))
         }
-        _ => Ok(audio::open(spec)?),
+        SourceSpec::Stdin(_) => Ok(Box::new(Interruptible::of(audio::open(spec)?, stop)?)),
+        SourceSpec::File(_) => Ok(audio::open(spec)?),
     }
 }
 

@@ -70,6 +70,11 @@ impl OnSignal {
         Ok(OnSignal { stop, has_work })
     }
 
+    /// The stop itself, for what is made before the work begins.
+    pub(crate) fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
     /// The work begins: from now on a signal requests the stop.
     pub(crate) fn begin(&self) -> &Stop {
         self.has_work.store(true, Ordering::Release);

@@ -29,6 +29,8 @@ const HEARD_LATE: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Shortest one.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+/// Why an order is not carried out.
+const BUSY: &str = "too many orders wait for the thread that reads sound";
 
 /// What speaks; none when the system gives it no thread.
 fn speaker(options: &SpeechOptions) -> Option<Arc<Speaker>> {
@@ -273,27 +275,26 @@ impl Caller {
                 self.bring_about(effects, sink)
             }
             Request::Mute(on) => {
-                self.order(Order::Mute(on));
-                Flow::Go
-            }
-            Request::Renew(Ok(renewal)) => {
-                self.order(Order::Renew(renewal));
-                Flow::Go
-            }
-            Request::Renew(Err(error)) => {
-                self.shared.situation.stats.done.reloads_failed.count();
-                if let Some(service) = &mut self.service {
-                    service.reloaded();
+                if self.orders.try_send(Order::Mute(on)).is_err() {
+                    log::warn!("{BUSY}: it is not muted or unmuted");
                 }
-                self.tell_reload(Some(error), sink)
+                Flow::Go
             }
+            Request::Renew(Ok(renewal)) => match self.orders.try_send(Order::Renew(renewal)) {
+                Ok(()) => Flow::Go,
+                Err(_) => self.refuse_renewal(BUSY.to_owned(), sink),
+            },
+            Request::Renew(Err(error)) => self.refuse_renewal(error, sink),
         }
     }
 
-    fn order(&self, order: Order) {
-        if self.orders.try_send(order).is_err() {
-            log::warn!("the sound thread does not listen: what was asked for is not done");
+    /// The old configuration holds, because of an error.
+    fn refuse_renewal(&mut self, error: String, sink: &mut dyn FnMut(Event) -> Flow) -> Flow {
+        self.shared.situation.stats.done.reloads_failed.count();
+        if let Some(service) = &mut self.service {
+            service.reloaded();
         }
+        self.tell_reload(Some(error), sink)
     }
 
     /// Another configuration takes over; what is under way goes on.

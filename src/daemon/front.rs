@@ -62,7 +62,10 @@ impl FrontThread {
             self.obey(&mut *source);
             samples.clear();
             match source.read(&mut samples) {
-                Ok(Heard::Samples) => self.hear(&mut samples),
+                Ok(Heard::Samples) => {
+                    self.note_first(&*source);
+                    self.hear(&mut samples);
+                }
                 Ok(Heard::Nothing) => {}
                 Ok(Heard::Gap { n_samples, reason }) => self.gap(n_samples, reason),
                 Ok(Heard::Device { state, name }) => self.device(state, name),
@@ -77,6 +80,17 @@ impl FrontThread {
         self.work(|front, sink| front.flush(ending, sink));
         self.shared.health.front_ends();
         end
+    }
+
+    /// Notes what is heard, at the first sound.
+    fn note_first(&self, source: &dyn AudioSource) {
+        if self.shared.situation.stats.audio.samples.get() == 0
+            && let Some(name) = source.device()
+        {
+            self.shared
+                .situation
+                .note_device(DeviceState::Recovered, name);
+        }
     }
 
     /// Does what was ordered meanwhile.
