@@ -8,15 +8,15 @@
 use std::sync::Arc;
 
 use super::ring::{CaptureCounters, RingReader};
-use super::{AudioError, ChannelChoice};
+use super::{AudioError, FrontOptions};
 
 /// What to capture from and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CaptureConfig {
     /// `default`, or the name or id of a device, or a part of it.
     pub device: String,
-    /// Which channels are listened to.
-    pub channel: ChannelChoice,
+    /// What becomes of the device's frames on their way to mono.
+    pub front: FrontOptions,
     /// Sound the device collects before it delivers. Short is what makes captions prompt; too
     /// short and a busy machine misses some. Devices may choose otherwise.
     pub buffer_ms: u32,
@@ -30,7 +30,7 @@ impl Default for CaptureConfig {
     fn default() -> Self {
         CaptureConfig {
             device: "default".into(),
-            channel: ChannelChoice::Mix,
+            front: FrontOptions::default(),
             buffer_ms: 20,
             ring_ms: 2_000,
             stall_ms: 800,

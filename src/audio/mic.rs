@@ -71,7 +71,7 @@ impl MicSource {
         stream: Option<CaptureStream>,
     ) -> Result<Self, AudioError> {
         Ok(MicSource {
-            front: Front::new(format.rate_hz, format.n_channels, config.channel)?,
+            front: Front::new(format.rate_hz, format.n_channels, config.front)?,
             name,
             format,
             counters,

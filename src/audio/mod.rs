@@ -27,7 +27,7 @@ use crate::stats::Stats;
 pub use capture::{Capture, CaptureConfig, CaptureFormat, CaptureStream, DeviceInfo, list_devices};
 pub use error::AudioError;
 pub use file::FileSource;
-pub use front::Front;
+pub use front::{Front, FrontOptions};
 pub use mic::MicSource;
 pub use microphone::{Host, Microphone, System};
 pub use mono::{ChannelChoice, to_mono};

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use super::front::{Front, Ready};
 use super::{
-    AudioError, AudioSource, ChannelChoice, Heard, MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ,
+    AudioError, AudioSource, FrontOptions, Heard, MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ,
 };
 
 /// Most bytes asked of the input at once.
@@ -204,7 +204,7 @@ impl<R: Read + Send> PcmSource<R> {
             bytes: vec![0; n_frames.max(1) * frame_bytes],
             n_bytes: 0,
             interleaved: Vec::new(),
-            front: Front::new(spec.rate_hz, spec.n_channels, ChannelChoice::Mix)?,
+            front: Front::new(spec.rate_hz, spec.n_channels, FrontOptions::default())?,
             ready: Ready::default(),
             duration_s,
             ended: false,

@@ -1,14 +1,16 @@
 //! Signal processing between samples and the model's input.
 //!
 //! Enters: mono samples at [`SAMPLE_RATE_HZ`], nominally in −1…1, in pieces of any length.
-//! Leaves: columns of the log-mel spectrogram that Whisper listens to. Runs on the thread of
+//! Leaves: columns of the log-mel spectrogram that Whisper listens to, or, of [`HighPass`], samples. Runs on the thread of
 //! whoever calls; after construction it allocates nothing but the growth of the caller's buffer.
 //! It never looks at the clock, at devices or at what the sound means.
 
 mod filters;
+mod high_pass;
 mod mel;
 
 pub use filters::mel_filters;
+pub use high_pass::HighPass;
 pub use mel::{MelStream, log_mel, normalise};
 
 /// The rate of all samples inside the program, in samples a second.
