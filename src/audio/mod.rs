@@ -9,6 +9,7 @@ mod capture;
 mod error;
 mod file;
 mod front;
+mod meter;
 mod mic;
 mod microphone;
 mod mono;
@@ -28,6 +29,7 @@ pub use capture::{Capture, CaptureConfig, CaptureFormat, CaptureStream, DeviceIn
 pub use error::AudioError;
 pub use file::FileSource;
 pub use front::{Front, FrontOptions};
+pub use meter::{Loudness, Meter, Reading, ZEROS_ADVICE};
 pub use mic::MicSource;
 pub use microphone::{Host, Microphone, System};
 pub use mono::{ChannelChoice, to_mono};

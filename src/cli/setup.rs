@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use super::{Failure, Globals};
-use crate::audio::{CaptureConfig, PcmSpec, SourceSpec, StdinFormat};
+use crate::audio::{CaptureConfig, FrontOptions, PcmSpec, SourceSpec, StdinFormat};
 use crate::config::{self, ComputeConfig, Config, ConfigError, TaskConfig, WindowConfig};
 use crate::daemon::Pace;
 use crate::dialogue::{self, ListenSettings};
@@ -197,14 +197,6 @@ impl Setup {
         Some(Commands::new(config, &self.config.dialogue))
     }
 
-    /// How a device is listened to.
-    pub(crate) fn capture(&self, device: &str) -> CaptureConfig {
-        CaptureConfig {
-            channel: self.config.audio.channel,
-            ..CaptureConfig::of_device(device)
-        }
-    }
-
     /// What the models depend on.
     pub(crate) fn wanted_models(&self) -> String {
         let (compute, fallback) = (self.compute(), &self.config.stream.fallback_model);
@@ -218,6 +210,19 @@ impl Setup {
             ..self.config.dialogue.clone()
         };
         Commands::new(&self.config.commands, &dialogue)
+    }
+
+    /// How `device` is listened to.
+    pub(crate) fn capture(&self, device: &str) -> CaptureConfig {
+        let audio = &self.config.audio;
+        CaptureConfig {
+            front: FrontOptions {
+                channel: audio.channel,
+                gain_db: audio.gain_db,
+                high_pass_hz: audio.high_pass_hz,
+            },
+            ..CaptureConfig::of_device(device)
+        }
     }
 
     /// The source that was named, or the configured device.
