@@ -9,9 +9,8 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use log::LevelFilter;
 
-use crate::config::ComputeConfig;
+use crate::config::{ComputeConfig, LogConfig};
 use crate::error::Kind;
 
 mod bench;
@@ -23,6 +22,7 @@ mod devices;
 mod failure;
 mod interruptible;
 mod live;
+mod logging;
 mod manifest;
 mod mixture;
 mod models;
@@ -86,15 +86,16 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "N", help_heading = "Global options")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
-    /// How much to log to stderr: error, warn, info, debug or trace
+    /// How much to log: error, warn, info, debug or trace, for parts of hark besides, as in
+    /// warn,audio=debug [default: of the configuration]
     #[arg(
         long,
         global = true,
         value_name = "LEVEL",
         help_heading = "Global options"
     )]
-    #[arg(value_parser = ["off", "error", "warn", "info", "debug", "trace"], hide_possible_values = true)]
-    pub(crate) log: Option<String>,
+    #[arg(value_parser = LogConfig::of_argument)]
+    pub(crate) log: Option<LogConfig>,
     /// Results as JSON
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
@@ -129,7 +130,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
-    start_log(cli.globals.log.as_deref());
+    logging::start(cli.globals.log.as_ref());
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
@@ -206,31 +207,4 @@ fn one_line(message: &str) -> String {
         });
     }
     parts.join(" ")
-}
-
-/// Messages of ours as `level` says, and of the libraries when that is asked for: what matters of it
-/// is in our own errors.
-fn start_log(level: Option<&str>) {
-    let level = level
-        .and_then(|level| level.parse().ok())
-        .unwrap_or(LevelFilter::Warn);
-    let others = if level >= LevelFilter::Debug {
-        LevelFilter::Info
-    } else {
-        LevelFilter::Off
-    };
-    let mut builder = env_logger::Builder::new();
-    builder
-        .filter_level(others)
-        .filter_module("hark", LevelFilter::Trace);
-    builder.format_target(false);
-    builder.write_style(match output::stderr_is_coloured() {
-        true => env_logger::WriteStyle::Always,
-        false => env_logger::WriteStyle::Never,
-    });
-    builder.target(env_logger::Target::Pipe(Box::new(output::terminal::Stderr)));
-    if builder.try_init().is_ok() {
-        // The configuration may still change it.
-        log::set_max_level(level);
-    }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use super::{Failure, Globals};
+use super::{Failure, Globals, logging};
 use crate::audio::{CaptureConfig, FrontOptions, PcmSpec, SourceSpec, StdinFormat};
 use crate::config::{self, ComputeConfig, Config, ConfigError, TaskConfig, WindowConfig};
 use crate::daemon::Pace;
@@ -31,9 +31,7 @@ impl Setup {
     pub(crate) fn load(globals: &Globals) -> Result<Self, Failure> {
         let mut config = read_config(globals, Config::load)?;
         config.model.compute = globals.compute.unwrap_or(config.model.compute);
-        if globals.log.is_none() {
-            log::set_max_level(config.log.level);
-        }
+        logging::apply(&config.log);
         let model = globals
             .model
             .clone()

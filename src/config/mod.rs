@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::log::LevelFilter;
 use thiserror::Error;
 
 use crate::audio::ChannelChoice;
@@ -31,11 +32,13 @@ mod document;
 mod home_assistant;
 mod include;
 mod lists;
+mod log;
 mod sections;
 mod speech;
 mod yaml;
 
 pub(crate) use dialogue::{WAKE_PHRASE, is_wake_phrase};
+pub(crate) use log::PARTS;
 
 /// Largest configuration file.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
@@ -75,15 +78,15 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogConfig {
     /// The least important messages that are written.
-    pub level: log::LevelFilter,
-    /// Other levels for top-level modules, by name.
-    pub modules: Vec<(String, log::LevelFilter)>,
+    pub level: LevelFilter,
+    /// Other levels for top-level modules, by name; the last one counts.
+    pub modules: Vec<(String, LevelFilter)>,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
         LogConfig {
-            level: log::LevelFilter::Warn,
+            level: LevelFilter::Warn,
             modules: Vec::new(),
         }
     }

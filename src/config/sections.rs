@@ -1,6 +1,7 @@
 //! The sections of settings: one function each, one line a key.
 
 use super::document::{Entry, Section};
+use super::log;
 use super::{
     ComputeConfig, Config, ConfigError, ControlConfig, LedgerConfig, StreamConfig, TaskConfig,
     VadConfig, WhisperConfig, WindowConfig,
@@ -11,7 +12,7 @@ use crate::text::language_from;
 
 /// Reads everything except the commands.
 pub(super) fn read(root: &mut Section, to: &mut Config) -> Result<(), ConfigError> {
-    log(root.section("log")?, to)?;
+    log::read(root.section("log")?, &mut to.log)?;
     audio(root.section("audio")?, to)?;
     vad(root.section("vad")?, &mut to.vad)?;
     model(root.section("model")?, to)?;
@@ -19,27 +20,6 @@ pub(super) fn read(root: &mut Section, to: &mut Config) -> Result<(), ConfigErro
     stream(root.section("stream")?, &mut to.stream)?;
     control(root.section("control")?, &mut to.control)?;
     ledger(root.section("ledger")?, &mut to.ledger)
-}
-
-fn log(mut section: Section, to: &mut Config) -> Result<(), ConfigError> {
-    use log::LevelFilter::{Debug, Error, Info, Off, Trace, Warn};
-    let levels = [
-        ("off", Off),
-        ("error", Error),
-        ("warn", Warn),
-        ("info", Info),
-        ("debug", Debug),
-        ("trace", Trace),
-    ];
-    section.choice("level", &levels, &mut to.log.level)?;
-    if let Some(entry) = section.take("modules") {
-        for (module, entry) in entry.section()?.into_entries() {
-            let mut level = to.log.level;
-            entry.choice(&levels, &mut level)?;
-            to.log.modules.push((module, level));
-        }
-    }
-    section.finish()
 }
 
 fn audio(mut section: Section, to: &mut Config) -> Result<(), ConfigError> {

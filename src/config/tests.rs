@@ -375,7 +375,7 @@ fn places_and_channels_are_checked() {
         .unwrap()
         .0;
     assert_eq!(config.audio.channel, ChannelChoice::Only(1));
-    let level = log::LevelFilter::Debug;
+    let level = ::log::LevelFilter::Debug;
     assert_eq!(config.log.modules, [("audio".to_owned(), level)]);
     for wrong in [
         "[control]\nmetrics = \"0.0.0.0:9464\"",
@@ -386,6 +386,7 @@ fn places_and_channels_are_checked() {
         "[audio]\ngain_db = 100",
         "[ledger]\nfile = \"\"",
         "[log]\nmodules = { audio = \"loud\" }",
+        "[log.modules]\naudoi = \"debug\"",
     ] {
         assert!(
             message(wrong).starts_with("c.toml:2: "),
