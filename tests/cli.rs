@@ -11,7 +11,7 @@ use std::process::Stdio;
 use support::model;
 use support::program::{arg, command, hark, hark_with_input, recording};
 
-const SUBCOMMANDS: [&str; 8] = [
+const SUBCOMMANDS: [&str; 9] = [
     "run",
     "caption",
     "replay",
@@ -19,6 +19,7 @@ const SUBCOMMANDS: [&str; 8] = [
     "commands",
     "models",
     "devices",
+    "doctor",
     "bench",
 ];
 

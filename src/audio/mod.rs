@@ -20,6 +20,7 @@ mod ring;
 mod stdin;
 mod wav;
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use crate::event::{DeviceState, GapReason};
@@ -132,7 +133,15 @@ pub fn open(spec: &SourceSpec) -> Result<Box<dyn AudioSource>, AudioError> {
 
 /// A whole recording as mono samples at 16 kHz.
 pub fn decode_file(path: impl AsRef<Path>) -> Result<Vec<f32>, AudioError> {
-    let mut source = FileSource::open(path.as_ref())?;
+    read_to_end(FileSource::open(path.as_ref())?)
+}
+
+/// The same of a coded recording in memory; `origin` is its name in messages.
+pub fn decode_bytes(bytes: &'static [u8], origin: &str) -> Result<Vec<f32>, AudioError> {
+    read_to_end(packets::CodedSource::open(Cursor::new(bytes), origin)?)
+}
+
+fn read_to_end(mut source: impl AudioSource) -> Result<Vec<f32>, AudioError> {
     let mut samples = Vec::new();
     while source.read(&mut samples)? != Heard::End {}
     Ok(samples)

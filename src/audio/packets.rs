@@ -5,7 +5,6 @@
 //! be decoded becomes silence of its length with a warning, and a panic of the decoder becomes an
 //! error of ours.
 
-use std::fs::File;
 use std::io::ErrorKind;
 
 use log::{debug, warn};
@@ -16,7 +15,7 @@ use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDe
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
-use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::TimeBase;
@@ -52,7 +51,7 @@ pub(crate) struct CodedSource {
 
 impl CodedSource {
     /// Finds out what a file holds. `origin` is its name in messages.
-    pub(crate) fn open(file: File, origin: &str) -> Result<Self, AudioError> {
+    pub(crate) fn open(file: impl MediaSource + 'static, origin: &str) -> Result<Self, AudioError> {
         Ok(CodedSource {
             packets: Packets::open(file, origin)?,
             resampler: None,
@@ -143,7 +142,7 @@ enum Outcome {
 }
 
 impl Packets {
-    fn open(file: File, origin: &str) -> Result<Self, AudioError> {
+    fn open(file: impl MediaSource + 'static, origin: &str) -> Result<Self, AudioError> {
         let format = foreign(|| probe(file))
             .unwrap_or(Err(SymphoniaError::DecodeError(
                 "its header made the reader fail",
@@ -400,7 +399,7 @@ struct ChosenTrack {
     duration_s: Option<f64>,
 }
 
-fn probe(file: File) -> Result<Box<dyn FormatReader>, SymphoniaError> {
+fn probe(file: impl MediaSource + 'static) -> Result<Box<dyn FormatReader>, SymphoniaError> {
     let stream = MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default());
     symphonia::default::get_probe().probe(
         &Hint::new(),

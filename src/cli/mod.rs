@@ -19,6 +19,7 @@ mod clips;
 mod commands;
 mod ctl;
 mod devices;
+mod doctor;
 mod failure;
 mod interruptible;
 mod live;
@@ -120,6 +121,7 @@ enum Command {
     Models(models::Args),
     Devices(devices::Args),
     Ctl(ctl::Args),
+    Doctor(doctor::Args),
     Bench(bench::Args),
 }
 
@@ -148,6 +150,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Models(args) => models::run(args, globals),
         Command::Devices(args) => devices::run(args, globals),
         Command::Ctl(args) => ctl::run(args, globals),
+        Command::Doctor(args) => doctor::run(args, globals),
         Command::Bench(args) => bench::run(args, globals),
     }
 }

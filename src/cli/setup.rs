@@ -19,6 +19,7 @@ use crate::vad::{EndpointConfig, SegmenterConfig};
 use crate::whisper::{Model, Options, Task, Thresholds, Window, WordTimes};
 
 /// The configuration, with what the command line changes.
+#[derive(Clone)]
 pub(crate) struct Setup {
     /// As read.
     pub(crate) config: Config,
@@ -29,7 +30,11 @@ pub(crate) struct Setup {
 impl Setup {
     /// Reads the configuration.
     pub(crate) fn load(globals: &Globals) -> Result<Self, Failure> {
-        let mut config = read_config(globals, Config::load)?;
+        Ok(Setup::of(read_config(globals, Config::load)?, globals))
+    }
+
+    /// With a configuration that was read already.
+    pub(crate) fn of(mut config: Config, globals: &Globals) -> Self {
         config.model.compute = globals.compute.unwrap_or(config.model.compute);
         logging::apply(&config.log);
         let model = globals
@@ -40,11 +45,16 @@ impl Setup {
             0 => n_physical_cores(),
             n => n,
         };
-        Ok(Setup {
+        Setup {
             config,
             model,
             n_threads,
-        })
+        }
+    }
+
+    /// Name or path of the speech model.
+    pub(crate) fn model_name(&self) -> &str {
+        &self.model
     }
 
     /// The speech model, loaded for this CPU.

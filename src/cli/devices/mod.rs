@@ -9,6 +9,8 @@ use crate::audio::{DeviceInfo, list_devices};
 
 mod watch;
 
+pub(crate) use watch::{described, level};
+
 const EXAMPLES: &str = "\
 Examples:
   hark devices

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::audio::{CaptureFormat, Meter, Reading, ZEROS_ADVICE};
+use crate::audio::{CaptureFormat, Loudness, Meter, Reading, ZEROS_ADVICE};
 use crate::cli::failure::say;
 use crate::cli::output::{self, Out, json};
 use crate::cli::setup::Setup;
@@ -226,11 +226,18 @@ fn bar(rms_db: f64, peak_db: f64) -> String {
 }
 
 fn levels(rms_db: f64, peak_db: f64) -> String {
-    let [rms, peak] = [rms_db, peak_db].map(|db| match finite(db) {
-        Some(db) => format!("{db:.1}"),
-        None => "-inf".to_owned(),
-    });
+    let [rms, peak] = [rms_db, peak_db].map(decibels);
     format!("{rms:>6} dB  peak {peak:>6} dB")
+}
+
+/// A level within a sentence.
+pub(crate) fn level(loudness: &Loudness) -> String {
+    let [rms, peak] = [loudness.rms_db(), loudness.peak_db()].map(decibels);
+    format!("{rms} dB, peak {peak} dB")
+}
+
+fn decibels(db: f64) -> String {
+    finite(db).map_or("-inf".to_owned(), |db| format!("{db:.1}"))
 }
 
 /// Rounded to a tenth; none for silence.

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use super::{megabytes, size_bytes};
 use crate::format::{Encoding, FormatError, WhisperDims, WhisperFile};
+use crate::kernels::BlockFormat;
+use crate::nn::Compute;
 use crate::quant::BlockType;
 use crate::text::{TextError, Tokenizer};
 
@@ -195,6 +197,17 @@ impl Info {
             },
         })
     }
+}
+
+/// About how many bytes a model takes at run time, with this arithmetic.
+pub(crate) fn memory_bytes(file: &WhisperFile, compute: Compute) -> usize {
+    let memory = Memory::new(file);
+    let weights = match compute {
+        Compute::F32 => memory.weights_f32,
+        Compute::Int8 | Compute::Blocks(BlockFormat::Q8_0) => memory.weights_int8,
+        Compute::Blocks(_) => memory.weights_q5_1,
+    };
+    weights + memory.keys_values + memory.encoder
 }
 
 impl Memory {

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};
 
+pub(crate) use info::memory_bytes;
+
 use super::progress;
 use super::{Failure, Globals};
 use crate::error::Kind;
