@@ -164,3 +164,198 @@ fn with_everything_it_is_fine() {
         ran.expect(0);
     }
 }
+
+/// The items of a part of `--privacy`: what, and the key that does it.
+fn items(listing: &Value, part: &str) -> Vec<(String, String)> {
+    let items = listing[part].as_array().unwrap();
+    let text = |item: &Value, key: &str| item[key].as_str().unwrap().to_owned();
+    items
+        .iter()
+        .map(|item| (text(item, "what"), text(item, "key")))
+        .collect()
+}
+
+#[test]
+fn by_default_nothing_leaves_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = doctor(folder.path(), &["--privacy", "--json"], &[]).expect(0);
+    let listing: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(listing["nothing_leaves"], true);
+    assert!(items(&listing, "contacts").is_empty());
+    let socket = format!("unix:{}/hark.sock, for this user", folder.path().display());
+    assert_eq!(
+        items(&listing, "listens"),
+        [(socket, "control.socket".to_owned())]
+    );
+    let shipped = support::root().join("config.toml");
+    let ran = doctor(
+        folder.path(),
+        &["--privacy", "--config", arg(&shipped)],
+        &[],
+    )
+    .expect(0);
+    assert!(
+        ran.stdout.contains("Contacts:\n  nothing\n"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        ran.stdout.contains("Nothing leaves this machine"),
+        "{}",
+        ran.stdout
+    );
+}
+
+/// One of each kind.
+#[cfg(all(feature = "http", feature = "mqtt", feature = "tcp"))]
+const EVERYTHING: &str = r#"
+audio = { device = "usb" }
+log = { level = "debug" }
+model = { name = "base.en" }
+stream = { fallback_model = "own-model.bin" }
+speech = { program = "say", args = ["-v", "Anna"] }
+timers = { enabled = true, ring = { program = "bell" } }
+control = { metrics = "127.0.0.1:9464" }
+ledger = { enabled = true, file = "heard.sqlite", audio = true }
+commands = { include = ["more.toml"] }
+
+[[command]]
+name = "lights"
+sentences = ["lights on"]
+action = { http = "https://hass.lan/api/webhook/s3cret?key=s3cret", token_file = "token", ca_file = "ca.pem", headers = { X-Key = "s3cret" } }
+undo = { http = "http://127.0.0.1/off", token_env = "HASS_TOKEN" }
+
+[[command]]
+name = "fan"
+sentences = ["fan on"]
+action = { mqtt = "mqtts://me:s3cret@broker.lan", topic = "fan", payload = "on" }
+
+[[command]]
+name = "heat"
+sentences = ["heat on"]
+action = { mqtt = "mqtt://me@broker.lan", topic = "heat", password_file = "password" }
+
+[[command]]
+name = "player"
+sentences = ["stop the music"]
+action = { socket = "unix:/run/player.sock", payload = "stop" }
+
+[[command]]
+name = "tv"
+sentences = ["tv off"]
+action = { socket = "tcp:tv.lan:8001", payload = "off" }
+"#;
+
+#[cfg(all(feature = "http", feature = "mqtt", feature = "tcp"))]
+const INCLUDED: &str = r#"
+[[command]]
+name = "volume"
+sentences = ["louder"]
+action = { program = "wpctl | tee log", args = ["5%+"], shell = true }
+"#;
+
+#[test]
+#[cfg(all(feature = "http", feature = "mqtt", feature = "tcp"))]
+fn whatever_is_touched_is_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    std::fs::write(&config, EVERYTHING).unwrap();
+    std::fs::write(folder.path().join("more.toml"), INCLUDED).unwrap();
+    let args = ["--privacy", "--config", arg(&config)];
+    let ran = doctor(folder.path(), &[&args[..], &["--json"]].concat(), &[]).expect(0);
+    assert!(!ran.stdout.contains("s3cret"), "{}", ran.stdout);
+    let listing: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let here = folder.path().display().to_string();
+    for (part, what, key) in [
+        ("reads", format!("{here}/config.toml"), "--config"),
+        ("reads", format!("{here}/more.toml"), "commands.include"),
+        ("reads", "base.en".to_owned(), "model.name"),
+        ("reads", "own-model.bin".to_owned(), "stream.fallback_model"),
+        ("reads", "the microphone `usb`".to_owned(), "audio.device"),
+        ("reads", format!("{here}/token (a secret)"), "`lights`"),
+        ("reads", format!("{here}/ca.pem"), "`lights`"),
+        (
+            "reads",
+            "$HASS_TOKEN (a secret)".to_owned(),
+            "undo of command `lights`",
+        ),
+        ("reads", format!("{here}/password (a secret)"), "`heat`"),
+        (
+            "reads",
+            format!("{here}/state/hark/timers.json"),
+            "timers.state_file",
+        ),
+        (
+            "writes",
+            format!("{here}/state/hark/timers.json"),
+            "timers.state_file",
+        ),
+        (
+            "writes",
+            format!("{here}/heard.sqlite: what was said and its audio"),
+            "ledger.audio",
+        ),
+        (
+            "writes",
+            "standard error, or the journal: messages with what was said".to_owned(),
+            "log.level",
+        ),
+        ("writes", "unix:/run/player.sock".to_owned(), "`player`"),
+        ("runs", "say -v Anna".to_owned(), "speech.program"),
+        (
+            "runs",
+            "/bin/sh -c \"wpctl | tee log\"".to_owned(),
+            "`volume`",
+        ),
+        ("runs", "bell".to_owned(), "timers.ring"),
+        (
+            "listens",
+            format!("unix:{here}/hark.sock"),
+            "control.socket",
+        ),
+        (
+            "listens",
+            "tcp:127.0.0.1:9464".to_owned(),
+            "control.metrics",
+        ),
+        (
+            "contacts",
+            "https://hass.lan/… (GET)".to_owned(),
+            "`lights`",
+        ),
+        (
+            "contacts",
+            "http://127.0.0.1/… (GET)".to_owned(),
+            "undo of command `lights`",
+        ),
+        (
+            "contacts",
+            "mqtts://broker.lan:8883 (topic fan)".to_owned(),
+            "`fan`",
+        ),
+        (
+            "contacts",
+            "mqtt://broker.lan:1883 (topic heat)".to_owned(),
+            "`heat`",
+        ),
+        ("contacts", "tcp:tv.lan:8001".to_owned(), "`tv`"),
+    ] {
+        let items = items(&listing, part);
+        let is_there = items
+            .iter()
+            .any(|(w, k)| w.contains(&what) && k.contains(key));
+        assert!(is_there, "{part} {what} ({key}) is not in {items:#?}");
+    }
+    let n = |part: &str| items(&listing, part).len();
+    assert_eq!((n("contacts"), n("runs"), n("listens")), (5, 3, 2));
+    let features = listing["network_features"].as_array().unwrap();
+    assert!(features.contains(&"http".into()) && features.contains(&"mqtt".into()));
+    let ran = doctor(folder.path(), &args, &[]).expect(0);
+    assert!(
+        ran.stdout
+            .contains("sends something to others in 5 actions"),
+        "{}",
+        ran.stdout
+    );
+    assert!(!ran.stdout.contains("s3cret") && ran.stdout.contains("hark models pull NAME"));
+}

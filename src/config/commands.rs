@@ -83,7 +83,8 @@ pub(super) fn read(root: &mut Section, to: &mut CommandsConfig) -> Result<(), Co
     let mut includes = Includes::new(root.document().path(), &mut to.spec);
     includes.grammar(root, &languages)?;
     includes.all(include, root.document().folder())?;
-    includes.finish()
+    to.files = includes.finish()?;
+    Ok(())
 }
 
 /// What the main file and included ones have in common.

@@ -26,6 +26,8 @@ pub(super) struct Includes<'g> {
     /// The files that include each other, outermost first.
     open: Vec<PathBuf>,
     seen: BTreeSet<PathBuf>,
+    /// The same without the outermost, in order, as they are named.
+    named: Vec<PathBuf>,
 }
 
 impl<'g> Includes<'g> {
@@ -37,6 +39,7 @@ impl<'g> Includes<'g> {
             actions: Vec::new(),
             open: vec![file.clone()],
             seen: BTreeSet::from([file]),
+            named: Vec::new(),
         }
     }
 
@@ -56,6 +59,7 @@ impl<'g> Includes<'g> {
         if !self.seen.insert(file.clone()) {
             return Ok(());
         }
+        self.named.push(path.clone());
         let extension = path.extension().and_then(|extension| extension.to_str());
         if path.is_dir() || matches!(extension, Some("yaml" | "yml")) {
             return home_assistant::read(&path, &entry.origin, self.spec);
@@ -104,8 +108,9 @@ impl<'g> Includes<'g> {
         entries.try_for_each(|entry| self.read(&entry, folder))
     }
 
-    /// Gives included commands their actions, and what is to be heeded about them.
-    pub(super) fn finish(self) -> Result<(), ConfigError> {
+    /// Gives included commands their actions, and what is to be heeded about them; the files and
+    /// folders that were included.
+    pub(super) fn finish(self) -> Result<Vec<PathBuf>, ConfigError> {
         for command in self.actions {
             let blocks = self.spec.commands.iter_mut();
             let blocks = blocks.filter(|block| block.is_block && block.name == command.name);
@@ -122,7 +127,7 @@ impl<'g> Includes<'g> {
                 });
             }
         }
-        Ok(())
+        Ok(self.named)
     }
 }
 

@@ -330,6 +330,8 @@ pub struct CommandsConfig {
     pub running: RunnerOptions,
     /// How long to wait in a silence.
     pub patience: Patience,
+    /// Files and folders that were included, in order.
+    pub files: Vec<PathBuf>,
     /// The commands as written, with those of included files.
     pub spec: GrammarSpec,
     /// The commands, compiled.

@@ -17,6 +17,7 @@ mod actions;
 mod machine;
 mod model;
 mod pi;
+mod privacy;
 mod report;
 mod service;
 mod sound;
@@ -27,6 +28,7 @@ const EXAMPLES: &str = "\
 Examples:
   hark doctor
   hark doctor --config kitchen.toml --json
+  hark doctor --privacy
 
 The exit code is 0 when nothing fails, and otherwise that of the first failure. It listens for a second,
 and keeps nothing of it.";
@@ -34,10 +36,18 @@ and keeps nothing of it.";
 /// Check this machine and the configuration, and say what to do
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// List instead every file and address that the configuration makes hark read, write, run or
+    /// contact
+    #[arg(long)]
+    privacy: bool,
+}
 
 /// Runs the subcommand.
-pub(crate) fn run(_args: Args, globals: &Globals) -> Result<(), Failure> {
+pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
+    if args.privacy {
+        return privacy::run(globals);
+    }
     let mut report = Report::new(Out::stdout(), globals);
     let setup = configuration(globals, &mut report)?;
     let config = &setup.config;
