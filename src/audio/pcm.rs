@@ -8,9 +8,7 @@ use std::io::{ErrorKind, Read};
 use std::str::FromStr;
 
 use super::front::{Front, Ready};
-use super::{
-    AudioError, AudioSource, FrontOptions, Heard, MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ,
-};
+use super::{AudioError, AudioSource, FrontOptions, Heard, MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ};
 
 /// Most bytes asked of the input at once.
 const MAX_READ_BYTES: usize = 64 * 1024;
