@@ -141,7 +141,7 @@ impl Watch {
     fn show(&mut self, reading: &Reading) -> Result<(), Failure> {
         self.n_frames += reading.n_frames;
         self.n_clipped += reading.n_clipped + reading.n_clipped_by_gain;
-        self.watch_zeros(reading);
+        self.watch_zeros(reading)?;
         let (rms_db, peak_db) = (reading.loudness.rms_db(), reading.loudness.peak_db());
         match self.show {
             Show::Bar => {
@@ -172,22 +172,24 @@ impl Watch {
     }
 
     /// Says once that nothing but zeros comes, and again after the next sound.
-    fn watch_zeros(&mut self, reading: &Reading) {
+    fn watch_zeros(&mut self, reading: &Reading) -> Result<(), Failure> {
         if reading.n_nonzero > 0 {
             self.n_zero_frames = 0;
-            return;
+            return Ok(());
         }
         let limit = ZEROS_S * self.rate_hz;
         let was_below = self.n_zero_frames < limit;
         self.n_zero_frames += reading.n_frames;
         if was_below && self.n_zero_frames >= limit {
             if self.show == Show::Bar {
-                eprint!("\r\x1b[K");
+                self.out.write("\r\x1b[K")?;
+                self.out.flush()?;
             }
             say(&format!(
                 "nothing but zeros for {ZEROS_S} s: {ZEROS_ADVICE}"
             ));
         }
+        Ok(())
     }
 
     fn end(&mut self) -> Result<(), Failure> {
