@@ -11,7 +11,7 @@ use std::process::Stdio;
 use support::model;
 use support::program::{arg, command, hark, hark_with_input, recording};
 
-const SUBCOMMANDS: [&str; 9] = [
+const SUBCOMMANDS: [&str; 12] = [
     "run",
     "caption",
     "replay",
@@ -19,8 +19,11 @@ const SUBCOMMANDS: [&str; 9] = [
     "commands",
     "models",
     "devices",
+    "ctl",
     "doctor",
     "bench",
+    "completions",
+    "manual",
 ];
 
 const SHOP_BOY: &str = "dictation/dictation_en_0005.flac";

@@ -17,6 +17,7 @@ mod bench;
 mod caption;
 mod clips;
 mod commands;
+mod completions;
 mod ctl;
 mod devices;
 mod doctor;
@@ -25,6 +26,7 @@ mod interruptible;
 mod live;
 mod logging;
 mod manifest;
+mod manual;
 mod mixture;
 mod models;
 pub(crate) mod output;
@@ -123,6 +125,8 @@ enum Command {
     Ctl(ctl::Args),
     Doctor(doctor::Args),
     Bench(bench::Args),
+    Completions(completions::Args),
+    Manual(manual::Args),
 }
 
 /// Runs the program with the process's arguments.
@@ -152,6 +156,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Ctl(args) => ctl::run(args, globals),
         Command::Doctor(args) => doctor::run(args, globals),
         Command::Bench(args) => bench::run(args, globals),
+        Command::Completions(args) => completions::run(&args),
+        Command::Manual(args) => manual::run(&args),
     }
 }
 
