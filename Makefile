@@ -10,9 +10,23 @@ CARGO   ?= cargo
 FEATURES ?=
 PREFIX  ?= $(HOME)/.local
 HARK    := target/release/hark
+SYSTEM  := $(shell uname)
+# Where "make install" puts things.
+ROOT    = $(DESTDIR)$(PREFIX)
+MAN     = $(ROOT)/share/man/man1
+DOC     = $(ROOT)/share/doc/hark
+BASH_COMPLETION = $(ROOT)/share/bash-completion/completions/hark
+ZSH_COMPLETION  = $(ROOT)/share/zsh/site-functions/_hark
+FISH_COMPLETION = $(ROOT)/share/fish/vendor_completions.d/hark.fish
+COMPLETIONS     = $(BASH_COMPLETION) $(ZSH_COMPLETION) $(FISH_COMPLETION)
+ifeq ($(SYSTEM),Darwin)
+SERVICE = $(DESTDIR)$(HOME)/Library/LaunchAgents/local.hark.plist
+else
+SERVICE = $(ROOT)/share/systemd/user/hark.service
+endif
 DEMO    := examples/demo/demo.flac
 
-.PHONY: demo setup build model test lint bench cross install uninstall clean help
+.PHONY: demo setup build model test lint bench cross deb install uninstall clean help
 
 demo: build model ## set this machine up, then play the shipped recording as if it were live
 	@echo "== demo: $(DEMO) at the pace of real time (18 s); the last sentence is a command"
@@ -46,24 +60,40 @@ bench: build model ## speed of the model on this machine, stage by stage
 cross: ## Arm: kernels and a short transcription on an emulated Pi 4 and Pi 5, type checks for Apple silicon
 	@scripts/cross.sh
 
-install: build ## into $(PREFIX): the binary, the systemd user unit, an example configuration; fetches the model
-	mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/hark
-	install -m 644 config.toml README.md $(DESTDIR)$(PREFIX)/share/doc/hark
-	install -m 755 $(HARK) $(DESTDIR)$(PREFIX)/bin/hark
-	if [ "$$(uname)" = Linux ]; then \
-	  mkdir -p $(DESTDIR)$(PREFIX)/share/systemd/user; \
-	  sed 's|^ExecStart=.*/hark |ExecStart=$(PREFIX)/bin/hark |' systemd/hark.service > $(DESTDIR)$(PREFIX)/share/systemd/user/hark.service; \
-	fi
+deb: setup ## a Debian package for this machine's architecture (target/debian); scripts/deb.sh arm64 for a Raspberry Pi
+	@scripts/deb.sh "$$(dpkg --print-architecture)"
+
+# HARK=FILE on the command line installs that program, and builds nothing:
+#   make build && sudo make install PREFIX=/usr/local HARK=target/release/hark
+ifneq ($(origin HARK),command line)
+install: build
+endif
+install: ## into $(PREFIX): program, service, manual, completions, documents; fetches the model
+	@echo "== install: into $(ROOT)"
+	mkdir -p $(ROOT)/bin $(MAN) $(DOC)/docs $(dir $(COMPLETIONS))
+	install -m 755 $(HARK) $(ROOT)/bin/hark
+	install -m 644 config.toml README.md CHANGELOG.md LICENSE $(DOC)
+	install -m 644 docs/service.md docs/raspberry-pi.md $(DOC)/docs
+	$(HARK) manual --dir $(MAN)
+	$(HARK) completions bash > $(BASH_COMPLETION)
+	$(HARK) completions zsh > $(ZSH_COMPLETION)
+	$(HARK) completions fish > $(FISH_COMPLETION)
+	mkdir -p $(dir $(SERVICE))
+ifeq ($(SYSTEM),Darwin)
+	sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@HOME@|$(HOME)|g' launchd/local.hark.plist > $(SERVICE)
+else
+	sed 's|^ExecStart=.*/hark |ExecStart=$(PREFIX)/bin/hark |' systemd/hark.service > $(SERVICE)
+endif
 	@# Outside of the checkout the program looks for models in the user's data folder.
-	@if [ -n "$(DESTDIR)" ]; then \
-	  echo "== model: not fetched into DESTDIR; every user runs 'hark models pull tiny.en' once"; \
+	@if [ -n "$(DESTDIR)" ] || [ "$$(id -u)" -eq 0 ]; then \
+	  echo "== model: every user runs 'hark models pull tiny.en' once"; \
 	else \
 	  cd / && env -u HARK_MODELS '$(CURDIR)/scripts/model.sh' '$(PREFIX)/bin/hark' tiny.en; \
 	fi
 
 uninstall: ## remove what install put there (models and configuration stay)
-	rm -f $(DESTDIR)$(PREFIX)/bin/hark $(DESTDIR)$(PREFIX)/share/systemd/user/hark.service
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/hark
+	rm -f $(ROOT)/bin/hark $(MAN)/hark.1 $(MAN)/hark-*.1 $(COMPLETIONS) $(SERVICE)
+	rm -rf $(DOC)
 
 clean: ## remove what was built (fetched models stay)
 	$(CARGO) clean
