@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# deb.sh amd64|arm64 [build|package|check]...: a Debian package of hark, on Debian for x86-64.
+# deb.sh amd64|arm64 [build|package|check]...: a Debian package of hark, for this machine's architecture
+# or, from x86-64, for arm64.
 #
-#   build    the release binary; for arm64 with Debian's own compilers, as scripts/cross.sh sets them up
+#   build    the release binary; across with Debian's own compilers, as scripts/cross.sh sets them up
 #   package  manual pages, completions and units around it: target/debian/hark_VERSION_ARCH.deb
-#   check    the package holds what it should, and its program runs: for arm64 the daemon hears a
-#            recording on an emulated Cortex-A76 (needs the model tiny.en)
+#   check    the package holds what it should, and its daemon hears a recording (needs the model tiny.en);
+#            across on an emulated Cortex-A76
 #
 # Without steps: all of them. Runs cargo-deb, and builds it below target/tools where it is missing.
 set -euo pipefail
@@ -21,7 +22,7 @@ fail() { printf 'deb: %s\n' "$*" >&2; exit 1; }
 arch=${1:-}
 shift || true
 case "$arch" in
-  amd64)
+  "$(dpkg --print-architecture)")
     cargo=(cargo) target=() run=()
     hark=target/release/hark ;;
   arm64)
@@ -35,11 +36,11 @@ case "$arch" in
     # The arm64 C library comes with ALSA's; the loader of another one must not be mixed in.
     run=(env -u QEMU_LD_PREFIX qemu-aarch64-static -cpu cortex-a76)
     hark=target/cross/$triple/release/hark ;;
-  *) fail "which architecture? amd64 or arm64" ;;
+  *) fail "which architecture? this machine's, or arm64" ;;
 esac
 
 build() {
-  if [ "$arch" = arm64 ]; then scripts/cross.sh setup; fi
+  if [ "${#run[@]}" -gt 0 ]; then scripts/cross.sh setup; fi
   say "release build for $arch"
   "${cargo[@]}" build --release --locked "${target[@]}"
 }
