@@ -13,9 +13,9 @@
 //! * **One engine.** [`kernels`] is the only module with intrinsics and `unsafe`; it picks its
 //!   code for the CPU at run time and is checked against a scalar reference.
 //!
-//! Modules import downward only: `clock error event guard place process stats` · `quant kernels dsp` · `format nn text` ·
-//! `vad whisper` · `audio command speech` · `config dialogue pipeline` · `daemon cli`; `models` stands beside
-//! `format`. `tests/tidy.rs` holds that.
+//! Modules import downward only: `clock error event guard place process stats` · `quant kernels dsp` ·
+//! `format nn text` · `vad whisper` · `audio command speech` · `config dialogue ledger pipeline` ·
+//! `daemon cli`; `models` stands beside `format`. `tests/tidy.rs` holds that.
 
 pub(crate) mod clock;
 pub mod error;
@@ -44,6 +44,7 @@ pub mod speech;
 
 pub mod config;
 pub mod dialogue;
+pub mod ledger;
 pub mod pipeline;
 
 pub mod cli;

@@ -38,6 +38,7 @@ mod setup;
 mod signals;
 mod transcribe;
 mod transcribe_live;
+mod why;
 
 pub(crate) use failure::Failure;
 
@@ -120,6 +121,7 @@ enum Command {
     Replay(replay::Args),
     Transcribe(transcribe::Args),
     Commands(commands::Args),
+    Why(why::Args),
     Models(models::Args),
     Devices(devices::Args),
     Ctl(ctl::Args),
@@ -151,6 +153,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Replay(args) => replay::run(args, globals),
         Command::Transcribe(args) => transcribe::run(args, globals),
         Command::Commands(args) => commands::run(args, globals),
+        Command::Why(args) => why::run(args, globals),
         Command::Models(args) => models::run(args, globals),
         Command::Devices(args) => devices::run(args, globals),
         Command::Ctl(args) => ctl::run(args, globals),

@@ -124,7 +124,7 @@ impl Matcher {
     }
 
     /// When a match is good enough.
-    pub(super) fn options(&self) -> MatchOptions {
+    pub(crate) fn options(&self) -> MatchOptions {
         self.options
     }
 

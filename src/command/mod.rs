@@ -11,6 +11,7 @@
 
 pub mod action;
 pub mod advice;
+mod alternatives;
 mod builtin;
 pub mod calibrate;
 mod compile;
@@ -35,6 +36,7 @@ pub mod traits;
 pub mod words;
 
 pub use action::{Action, Completion, Job, Means, Runner, RunnerOptions, Voice};
+pub use alternatives::Alternative;
 pub use graph::Grammar;
 pub use matcher::{Match, MatchOptions, Matcher, Reason};
 pub use mistake::{GrammarCause, GrammarError};

@@ -7,6 +7,7 @@ pub mod peers;
 pub mod program;
 pub mod random;
 pub mod tiny;
+pub mod utterances;
 
 use std::path::{Path, PathBuf};
 
