@@ -109,6 +109,8 @@ pub struct Numbers {
     pub done: DoneNumbers,
     /// How the threads fare.
     pub threads: ThreadNumbers,
+    /// What was written down.
+    pub ledger: LedgerNumbers,
 }
 
 /// Sound of devices.
@@ -201,6 +203,17 @@ pub struct ThreadNumbers {
     pub events_dropped: Counter,
 }
 
+/// What became of the events that the ledger was to keep.
+#[derive(Debug, Default)]
+pub struct LedgerNumbers {
+    /// Written.
+    pub written: Gauge,
+    /// Not taken because too many waited.
+    pub dropped: Gauge,
+    /// Not written because the file could not be.
+    pub failed: Gauge,
+}
+
 /// What a row says.
 pub enum Value<'a> {
     /// Only grows.
@@ -221,6 +234,7 @@ impl Numbers {
         rows.extend(self.heard.rows());
         rows.extend(self.done.rows());
         rows.extend(self.threads.rows());
+        rows.extend(self.ledger.rows());
         rows
     }
 }
@@ -415,6 +429,28 @@ impl ThreadNumbers {
                 "events_dropped_total",
                 "Events that a subscriber was too slow for",
                 &self.events_dropped,
+            ),
+        ]
+    }
+}
+
+impl LedgerNumbers {
+    fn rows(&self) -> Vec<Row<'_>> {
+        vec![
+            gauge(
+                "ledger_written",
+                "Events that the ledger keeps",
+                &self.written,
+            ),
+            gauge(
+                "ledger_dropped",
+                "Events that it had no room for",
+                &self.dropped,
+            ),
+            gauge(
+                "ledger_failed",
+                "Events that could not be written",
+                &self.failed,
             ),
         ]
     }

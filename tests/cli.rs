@@ -11,7 +11,7 @@ use std::process::Stdio;
 use support::model;
 use support::program::{arg, command, hark, hark_with_input, recording};
 
-const SUBCOMMANDS: [&str; 12] = [
+const SUBCOMMANDS: [&str; 13] = [
     "run",
     "caption",
     "replay",
@@ -21,6 +21,7 @@ const SUBCOMMANDS: [&str; 12] = [
     "devices",
     "ctl",
     "doctor",
+    "why",
     "bench",
     "completions",
     "manual",

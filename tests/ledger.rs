@@ -229,6 +229,7 @@ fn a_recording_is_in_the_ledger_as_it_was_heard() {
         smaller: None,
         commands: Some(commands.clone()),
         speech: SpeechOptions::default(),
+        keep_audio: false,
     };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ledger.sqlite");

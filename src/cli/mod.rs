@@ -29,6 +29,7 @@ mod manifest;
 mod manual;
 mod mixture;
 mod models;
+mod observer;
 pub(crate) mod output;
 mod progress;
 mod reload;

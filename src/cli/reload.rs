@@ -6,11 +6,11 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::observer::Observers;
 use super::setup::Setup;
 use super::{Failure, Globals, failure};
-use crate::daemon::{
-    Observer, Priority, Renewal, Request, Service, Situation, Systemd, set_priority,
-};
+use crate::audio::SourceSpec;
+use crate::daemon::{Priority, Renewal, Request, Service, Situation, Systemd, set_priority};
 use crate::error::Kind;
 use crate::pipeline::{Abort, Settings, Stages};
 use crate::whisper::Model;
@@ -29,7 +29,7 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Loads everything.
     pub(crate) fn load(setup: &Setup) -> Result<Self, Failure> {
-        let mut settings = setup.settings(None);
+        let mut settings = settings_of(setup);
         let model = setup.model()?;
         settings.smaller = setup.smaller_model()?;
         Ok(Loaded {
@@ -44,7 +44,7 @@ impl Loaded {
         if setup.wanted_models() != self.wanted {
             return Loaded::load(setup);
         }
-        let mut settings = setup.settings(None);
+        let mut settings = settings_of(setup);
         settings.smaller.clone_from(&self.settings.smaller);
         Ok(Loaded {
             settings,
@@ -61,15 +61,23 @@ impl Loaded {
     }
 }
 
+fn settings_of(setup: &Setup) -> Settings {
+    let ledger = &setup.config.ledger;
+    Settings {
+        keep_audio: ledger.enabled && ledger.audio,
+        ..setup.settings(None)
+    }
+}
+
 /// Reads the configuration again whenever somebody asks.
 pub(crate) struct Reloader {
     pub(crate) globals: Globals,
-    /// The device named on the command line.
-    pub(crate) device: Option<String>,
+    /// The source named on the command line.
+    pub(crate) source: Option<String>,
     pub(crate) loaded: Loaded,
     pub(crate) abort: Abort,
     pub(crate) situation: Arc<Situation>,
-    pub(crate) observer: Box<dyn Fn() -> Observer + Send>,
+    pub(crate) observers: Observers,
     pub(crate) requests: Sender<Request>,
 }
 
@@ -112,12 +120,17 @@ impl Reloader {
         let loaded = self.loaded.load_again(&setup)?;
         let stages = Stages::new(&loaded.settings, &loaded.model, self.abort.clone())?;
         loaded.note(&setup, &self.situation);
+        let observer = self.observers.next(&setup, &loaded.settings);
         self.loaded = loaded;
-        let device = self.device.as_ref().unwrap_or(&setup.config.audio.device);
+        let device = match setup.source(self.source.as_deref(), None) {
+            Ok(SourceSpec::Mic(device)) => device,
+            // Recordings have nothing to configure.
+            _ => setup.config.audio.device.clone(),
+        };
         Ok(Renewal {
             stages,
-            capture: setup.capture(device),
-            observer: (self.observer)(),
+            capture: setup.capture(&device),
+            observer,
         })
     }
 }

@@ -7,8 +7,9 @@ use clap::Args as ClapArgs;
 use crossbeam_channel::bounded;
 
 use super::interruptible::Interruptible;
+use super::observer::Observers;
+use super::output::Out;
 use super::output::captions::{Captions, Format};
-use super::output::{Out, json};
 use super::reload::{Loaded, Reloader};
 use super::setup::{self, Setup};
 use super::signals::{self, OnSignal};
@@ -16,8 +17,8 @@ use super::{Failure, Globals};
 use crate::audio::{self, AudioSource, Microphone, SourceSpec};
 use crate::config::{self, Config};
 use crate::daemon::{
-    self, ControlSocket, Controls, Flow, Hub, Input, MetricsPort, Observer, Service, Situation,
-    Stop, Surroundings,
+    self, ControlSocket, Controls, Flow, Hub, Input, MetricsPort, Service, Situation, Stop,
+    Surroundings,
 };
 use crate::event::Event;
 use crate::pipeline::{Abort, Stages};
@@ -70,18 +71,16 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     let hub = Hub::new(&situation.stats);
     let (requests_in, requests) = bounded(N_REQUESTS);
     signals::push_to_talk(requests_in.clone())?;
-    let observer = observer(&hub, began);
     loaded.note(&setup, &situation);
+    let mut observers = Observers::new(&hub, began, &situation);
+    let observer = observers.next(&setup, &loaded.settings);
     let reloads = Reloader {
         globals: globals.clone(),
-        device: device_of(&spec),
+        source: args.source,
         loaded,
         abort: stages.abort(),
         situation: situation.clone(),
-        observer: Box::new({
-            let hub = hub.clone();
-            move || self::observer(&hub, began)
-        }),
+        observers,
         requests: requests_in.clone(),
     }
     .start()?;
@@ -110,7 +109,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
             Flow::Stop
         }
     };
-    if device_of(&spec).is_none() {
+    if !matches!(spec, SourceSpec::Mic(_)) {
         log::info!("listening");
     }
     let input = Input {
@@ -138,20 +137,6 @@ fn open(
         SourceSpec::Stdin(_) => Ok(Box::new(Interruptible::of(audio::open(spec)?, stop)?)),
         SourceSpec::File(_) => Ok(audio::open(spec)?),
     }
-}
-
-/// The device that was named on the command line, and stays whatever is configured.
-fn device_of(spec: &SourceSpec) -> Option<String> {
-    match spec {
-        SourceSpec::Mic(device) => Some(device.clone()),
-        _ => None,
-    }
-}
-
-/// Hands every event to those who subscribed.
-fn observer(hub: &Hub, began: Instant) -> Observer {
-    let hub = hub.clone();
-    Box::new(move |event| hub.publish(|| json::live_event(event, began.elapsed())))
 }
 
 /// Where other programs reach the daemon. It listens without them, too: what is wrong is said.

@@ -89,7 +89,9 @@ pub(super) fn concerns(event: &Event) -> bool {
         Event::Partial { .. }
         | Event::Commit { .. }
         | Event::Degraded { .. }
-        | Event::Device { .. } => false,
+        | Event::Device { .. }
+        | Event::Reload { .. }
+        | Event::Restart { .. } => false,
     }
 }
 
