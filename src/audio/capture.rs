@@ -31,7 +31,7 @@ impl Default for CaptureConfig {
         CaptureConfig {
             device: "default".into(),
             front: FrontOptions::default(),
-            buffer_ms: 20,
+            buffer_ms: 50,
             ring_ms: 2_000,
             stall_ms: 800,
         }

@@ -19,8 +19,11 @@ use super::{AudioError, AudioSource, Heard};
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::event::GapReason;
 
-/// How long a reader that found nothing sleeps before it looks again: as long as a device collects.
-const POLL: Duration = Duration::from_millis(20);
+/// How long a reader that found nothing sleeps before it looks again.
+const POLL: Duration = Duration::from_millis(10);
+/// Part of the time that a device collects which a reader sleeps after it took something.
+const NAP: f64 = 0.7;
+const MAX_NAP_S: f64 = 0.05;
 /// A reader that found nothing for so long says so.
 const NOTHING: Duration = Duration::from_millis(200);
 /// A device that has just been opened may take so long to begin; Bluetooth takes seconds.
@@ -46,6 +49,8 @@ pub struct MicSource {
     last_sound: Option<Instant>,
     opened: Instant,
     stop: Arc<AtomicBool>,
+    /// How long nothing new can be expected.
+    nap: Option<Duration>,
     /// Dropping it closes the device.
     _stream: Option<CaptureStream>,
 }
@@ -84,6 +89,7 @@ impl MicSource {
             last_sound: None,
             opened: Instant::now(),
             stop: Arc::new(AtomicBool::new(false)),
+            nap: None,
             _stream: stream,
         })
     }
@@ -125,6 +131,8 @@ impl MicSource {
             return false;
         }
         self.last_sound = Some(Instant::now());
+        let collected_s = n_frames as f64 / f64::from(self.format.rate_hz);
+        self.nap = Some(Duration::from_secs_f64(NAP * collected_s.min(MAX_NAP_S)));
         self.watch_zeros(n_frames as u64);
         self.front.push(&self.interleaved, self.ready.refill());
         true
@@ -199,7 +207,7 @@ impl AudioSource for MicSource {
             if began.elapsed() >= NOTHING {
                 return Ok(Heard::Nothing);
             }
-            thread::sleep(POLL);
+            thread::sleep(self.nap.take().unwrap_or(POLL));
         }
         Ok(self.ready.hand_out(out))
     }

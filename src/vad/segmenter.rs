@@ -20,7 +20,8 @@ pub struct SegmenterConfig {
     /// When an utterance begins and ends.
     pub endpoint: EndpointConfig,
     /// Windows whose power lies below this level, in decibels relative to a full-scale square
-    /// wave, are silence without asking the detector; none: it is always asked.
+    /// wave, are silence without asking the detector, and so is steady noise of any level in which
+    /// it has found nothing; none: it is always asked.
     pub gate_dbfs: Option<f32>,
     /// Silence within an utterance that is told as a pause, milliseconds; 0: none is.
     pub pause_ms: u32,
@@ -97,7 +98,7 @@ impl Segmenter {
     pub fn reset(&mut self, at_sample: u64) {
         self.vad.reset();
         self.cutter.reset(at_sample);
-        self.gate.n_quiet = 0;
+        self.gate.reset();
         self.n_filled = 0;
         self.probability = 0.0;
     }
@@ -119,34 +120,83 @@ impl Segmenter {
 
     /// Judges the window, of which the first `n_filled` samples are real.
     fn judge_window(&mut self, sink: &mut dyn FnMut(Piece<'_>)) {
-        self.probability = self.gate.judge(&self.window, &mut self.vad);
+        let before = self.probability;
+        self.probability = self.gate.judge(&self.window, before, &mut self.vad);
         let samples = &self.window[..self.n_filled];
         self.cutter.push(samples, self.probability, sink);
     }
 }
 
+/// A window of at most so many times the power of the quietest one of late is the room's own noise: 2
+/// dB. Windows of steady noise differ by less, and speech that adds less is none to the detector.
+const ROOM: f32 = 1.6;
+/// Windows in which the quietest is looked for: four blocks of four seconds.
+const BLOCK_WINDOWS: u32 = 128;
+const N_BLOCKS: usize = 4;
+/// Probability of speech from which a window is not taken for noise.
+const UNLIKELY: f32 = 0.1;
+
 /// Judges windows by their power before it troubles the detector.
 struct Gate {
-    /// Mean square below which a window is quiet.
-    threshold: f32,
+    /// Mean square below which a window is quiet; none: the detector is always asked.
+    threshold: Option<f32>,
+    floor: Floor,
     /// Quiet windows in a row.
     n_quiet: u32,
 }
 
+/// The power of the quietest window of late.
+#[derive(Default)]
+struct Floor {
+    /// The quietest of each block, the present one first.
+    quietest: [Option<f32>; N_BLOCKS],
+    n_windows: u32,
+}
+
+impl Floor {
+    /// The floor with this window; none before a block is full.
+    fn push(&mut self, power: f32) -> Option<f32> {
+        if self.n_windows == BLOCK_WINDOWS {
+            self.n_windows = 0;
+            self.quietest.rotate_right(1);
+            self.quietest[0] = None;
+        }
+        self.n_windows += 1;
+        let quietest = self.quietest[0].map_or(power, |known| known.min(power));
+        self.quietest[0] = Some(quietest);
+        self.quietest[1]?;
+        self.quietest.iter().flatten().copied().reduce(f32::min)
+    }
+}
+
 impl Gate {
     fn new(gate_dbfs: Option<f32>) -> Self {
-        let threshold = gate_dbfs.map_or(0.0, |db| 10_f32.powf(db / 10.0));
         Gate {
-            threshold,
+            threshold: gate_dbfs.map(|db| 10_f32.powf(db / 10.0)),
+            floor: Floor::default(),
             n_quiet: 0,
         }
     }
 
-    /// The probability that `window` holds speech. After speech the detector hears the silence
-    /// until its state has settled; only then is it left out.
-    fn judge(&mut self, window: &[f32; WINDOW_SAMPLES], vad: &mut Vad) -> f32 {
+    fn reset(&mut self) {
+        self.floor = Floor::default();
+        self.n_quiet = 0;
+    }
+
+    /// Whether a window of that power can be nothing but silence or the room's noise.
+    fn is_quiet(&mut self, power: f32, before: f32) -> bool {
+        let floor = self.floor.push(power);
+        let is_room = floor.is_some_and(|floor| power < ROOM * floor) && before < UNLIKELY;
+        let is_silent = |threshold| power < threshold;
+        self.threshold
+            .is_some_and(|threshold| is_silent(threshold) || is_room)
+    }
+
+    /// The probability that `window` holds speech; `before` is that of the one before. After speech
+    /// the detector hears the silence until its state has settled; only then is it left out.
+    fn judge(&mut self, window: &[f32; WINDOW_SAMPLES], before: f32, vad: &mut Vad) -> f32 {
         let power = window.iter().map(|x| x * x).sum::<f32>() / WINDOW_SAMPLES as f32;
-        if power < self.threshold {
+        if self.is_quiet(power, before) {
             self.n_quiet = self.n_quiet.saturating_add(1);
         } else {
             self.n_quiet = 0;
@@ -168,6 +218,50 @@ mod tests {
     use crate::dsp::golden;
     use crate::vad::cutter::HINT_REACH_MS;
     use crate::vad::{EndCause, samples_from_ms};
+
+    #[test]
+    fn steady_noise_leaves_the_detector_alone_and_speech_does_not() {
+        // Noise of the room at -50 dB, made by a generator of Numerical Recipes.
+        let mut state = 1_u32;
+        let mut noise = |n: usize| -> Vec<f32> {
+            let mut next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+            };
+            (0..n).map(|_| next() * 0.01).collect()
+        };
+        let speech = golden::speech_a();
+        let before = 20 * 16_000;
+        let mut samples = noise(before + speech.len() + 32_000);
+        for (sample, speech) in samples[before..].iter_mut().zip(&speech) {
+            *sample += speech;
+        }
+        let config = SegmenterConfig::default();
+        let mut segmenter = Segmenter::new(Cpu::detect(), config);
+        let mut n_alone = 0;
+        for window in samples[..before].chunks_exact(WINDOW_SAMPLES) {
+            segmenter.push(window, &mut |_| panic!("noise is no speech"));
+            n_alone += u32::from(segmenter.gate.n_quiet > SETTLE_WINDOWS);
+        }
+        // All but the first block and the time to settle.
+        let n_windows = (before / WINDOW_SAMPLES) as u32;
+        assert!(
+            n_alone > n_windows - 2 * BLOCK_WINDOWS,
+            "{n_alone} of {n_windows}"
+        );
+        let with = segment(config, &samples, &[samples.len()]);
+        let always = SegmenterConfig {
+            gate_dbfs: None,
+            ..config
+        };
+        let without = segment(always, &samples, &[samples.len()]);
+        let start = |said: &[Said]| match said.first() {
+            Some(Said::Start(_, speech)) => *speech,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(with.len(), without.len());
+        assert!(start(&with).abs_diff(start(&without)) <= WINDOW_SAMPLES as u64);
+    }
 
     /// An owned copy of a piece, consecutive audio joined.
     #[derive(Clone, Debug, PartialEq)]
@@ -323,14 +417,14 @@ mod tests {
     fn the_gate_spares_the_detector_in_digital_silence_only() {
         let (mut gate, mut vad) = (Gate::new(Some(-80.0)), Vad::new(Cpu::detect()));
         let (silence, hum) = ([0.0; WINDOW_SAMPLES], [0.001; WINDOW_SAMPLES]);
-        assert!(gate.judge(&hum, &mut vad) > 0.0);
+        assert!(gate.judge(&hum, 0.0, &mut vad) > 0.0);
         for _ in 0..SETTLE_WINDOWS {
-            assert!(gate.judge(&silence, &mut vad) > 0.0);
+            assert!(gate.judge(&silence, 0.0, &mut vad) > 0.0);
         }
-        assert_eq!(gate.judge(&silence, &mut vad), 0.0);
+        assert_eq!(gate.judge(&silence, 0.0, &mut vad), 0.0);
         let mut off = Gate::new(None);
         for _ in 0..3 * SETTLE_WINDOWS {
-            assert!(off.judge(&silence, &mut vad) > 0.0);
+            assert!(off.judge(&silence, 0.0, &mut vad) > 0.0);
         }
     }
 
