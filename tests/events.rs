@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use hark::event::{
-    ActionStatus, ConfirmState, DeviceState, Event, GapReason, Muted, Relief, Seconds, TimerState,
-    UndoState, Word,
+    ActionStatus, ConfirmState, DeviceState, Event, GapReason, Muted, Relief, Seconds, Stage,
+    TimerState, UndoState, Word,
 };
 
 /// One event of each type, with and without the fields that may be absent.
@@ -110,6 +110,11 @@ fn events() -> Vec<Event> {
             t1: Seconds(12.25),
             reason: GapReason::DeviceLost,
         },
+        Event::Gap {
+            t0: Seconds(12.0),
+            t1: Seconds(3612.0),
+            reason: GapReason::Suspended,
+        },
         Event::Device {
             state: DeviceState::Lost,
             name: "pulse".to_owned(),
@@ -117,6 +122,21 @@ fn events() -> Vec<Event> {
         Event::Device {
             state: DeviceState::Recovered,
             name: "pulse".to_owned(),
+        },
+        Event::Reload {
+            t: Seconds(13.0),
+            ok: true,
+            error: None,
+        },
+        Event::Reload {
+            t: Seconds(13.0),
+            ok: false,
+            error: Some("config.toml:1: wrong".to_owned()),
+        },
+        Event::Restart {
+            t: Seconds(14.5),
+            stage: Stage::Recogniser,
+            error: "index out of bounds".to_owned(),
         },
         degraded(Relief::None, None),
         degraded(Relief::Spaced, Some(812)),
