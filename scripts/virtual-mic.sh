@@ -74,8 +74,8 @@ CONF
   # `exec`, so that the process whose number is kept is the server and no shell around it.
   (private_env; exec pulseaudio -n --daemonize=no --use-pid-file=no --exit-idle-time=-1 --disallow-exit \
     --load="module-native-protocol-unix auth-anonymous=1 socket=$socket" \
-    --load="module-null-sink sink_name=vmic rate=48000" \
-    --load="module-null-sink sink_name=vspeaker rate=48000"
+    --load="module-null-sink sink_name=vmic rate=48000 norewinds=1" \
+    --load="module-null-sink sink_name=vspeaker rate=48000 norewinds=1"
   ) </dev/null >"$dir/log" 2>&1 &
   echo $! >"$dir/pid"
   local _
@@ -111,7 +111,7 @@ unplug() {
 plug() {
   local name
   for name in vmic vspeaker; do
-    private pactl load-module module-null-sink sink_name=$name rate=48000 >/dev/null
+    private pactl load-module module-null-sink sink_name=$name rate=48000 norewinds=1 >/dev/null
   done
 }
 

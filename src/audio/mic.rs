@@ -109,6 +109,11 @@ impl MicSource {
         self.counters.clone()
     }
 
+    /// Sound that the device has delivered and nobody has read, in seconds.
+    pub fn waiting_s(&self) -> f64 {
+        self.reader.n_waiting() as f64 / f64::from(self.format.rate_hz)
+    }
+
     /// Set it (from any thread) and [`AudioSource::read`] ends the stream within a few
     /// milliseconds, with what was heard so far delivered.
     pub fn stop_flag(&self) -> Arc<AtomicBool> {

@@ -319,8 +319,14 @@ impl Microphone {
     /// The samples that were just read are to be handed out, after what is missing before them.
     fn note_samples(&mut self, now_s: f64, awake_s: f64) {
         let length_s = self.samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
+        // A device may deliver much at once: what still waits was spoken later.
+        let waiting_s = self
+            .device
+            .as_ref()
+            .map_or(0.0, |device| device.source.waiting_s());
+        let spoken_s = now_s - waiting_s;
         let (missing_s, least_s, reason) = if self.is_new {
-            let missing_s = now_s - length_s - self.heard_until_s;
+            let missing_s = spoken_s - length_s - self.heard_until_s;
             (missing_s, MIN_GAP_S, GapReason::DeviceLost)
         } else {
             let slept_s = now_s - awake_s - self.slept_s;
@@ -343,7 +349,7 @@ impl Microphone {
             });
         }
         (self.is_new, self.is_lost) = (false, false);
-        (self.heard_until_s, self.slept_s) = (now_s, now_s - awake_s);
+        (self.heard_until_s, self.slept_s) = (spoken_s, now_s - awake_s);
         self.told.push_back(Heard::Samples);
     }
 

@@ -247,6 +247,11 @@ impl RingReader {
         n_frames
     }
 
+    /// Frames that can be read.
+    pub fn n_waiting(&self) -> usize {
+        self.samples.occupied_len() / self.n_channels
+    }
+
     /// Frames lost between the last frame read and the next one; `None` where nothing is missing.
     pub fn take_gap(&mut self) -> Option<u64> {
         let mark = *self.marks.try_peek()?;
