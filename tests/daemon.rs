@@ -81,8 +81,8 @@ impl House {
             .env("XDG_RUNTIME_DIR", self.folder.path())
             .env("XDG_STATE_HOME", self.folder.path())
             // No sound system answers.
-            .env("PULSE_SERVER", "unix:/nonexistent/pulse")
-            .env("PIPEWIRE_RUNTIME_DIR", "/nonexistent");
+            .env("PULSE_SERVER", "unix:/dev/null/pulse")
+            .env("PIPEWIRE_RUNTIME_DIR", "/dev/null/none");
         program
     }
 

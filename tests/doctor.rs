@@ -17,7 +17,7 @@ fn doctor(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Ran {
     command
         .env("XDG_RUNTIME_DIR", folder)
         .env("XDG_STATE_HOME", folder.join("state"))
-        .env("ALSA_CONFIG_PATH", "/nonexistent")
+        .env("ALSA_CONFIG_PATH", "/dev/null/none")
         .env("HOME", folder)
         .envs(variables.iter().copied());
     let ran = Ran::of(command.output().unwrap());

@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -29,8 +30,10 @@ const FIRST_RETRY_S: f64 = 0.1;
 const LAST_RETRY_S: f64 = 0.5;
 /// A try that takes longer is left to itself, and another one begun.
 const SLOW_OPEN_S: f64 = 5.0;
-/// Tries that hang at the same time.
-const MAX_OPENINGS: usize = 3;
+/// Threads that hang because they open or close a device; with so many no further one is begun, and after
+/// a while the sound system cannot be used by this process any more.
+const MAX_HANGING: usize = 12;
+const STUCK_S: f64 = 300.0;
 /// How often it is looked whether the default device is another one.
 const DEFAULT_EVERY_S: f64 = 2.0;
 /// How often the wanted device is looked for while another one listens.
@@ -78,10 +81,20 @@ pub struct Microphone {
     /// What the last device counted that is in `stats`.
     counted: CaptureStats,
     openings: Vec<Opening>,
+    /// Threads that open or close a device.
+    n_busy: Arc<AtomicUsize>,
+    /// Since when too many of them hang.
+    stuck_since_s: Option<f64>,
+    /// The wanted device could be opened and gave no sound: the default one is next.
+    was_silent: bool,
+    /// The device that listens is not as it is configured now.
+    is_outdated: bool,
     next_try_s: f64,
     retry_s: f64,
     /// When the last sample that was handed out had been spoken, or when all began.
     heard_until_s: f64,
+    /// Whether the present device has given a sample.
+    has_sound: bool,
     /// Whether the next sample is the first one of a device.
     is_new: bool,
     /// Whether it was said that there is no device.
@@ -140,9 +153,14 @@ impl Microphone {
             device: None,
             counted: CaptureStats::default(),
             openings: Vec::new(),
+            n_busy: Arc::default(),
+            stuck_since_s: None,
+            was_silent: false,
+            is_outdated: false,
             next_try_s: now_s,
             retry_s: FIRST_RETRY_S,
             heard_until_s: now_s,
+            has_sound: false,
             is_new: false,
             is_lost: false,
             name: config.device.clone(),
@@ -166,6 +184,8 @@ impl Microphone {
         self.close();
         self.device = Some(device);
         self.retry_s = FIRST_RETRY_S;
+        self.is_outdated = false;
+        self.has_sound = false;
         self.openings.clear();
     }
 
@@ -174,19 +194,38 @@ impl Microphone {
         self.counted = CaptureStats::default();
         // To close a device whose server is gone can take long.
         if let Some(device) = self.device.take() {
-            let thread = thread::Builder::new().name("close-audio".into());
-            if let Err(error) = thread.spawn(move || drop(device)) {
-                warn!("no thread to close the audio device with: {error}");
-            }
+            self.spawn("close-audio", move || {
+                // Foreign code; what is left of the device is nobody's.
+                let _ = supervised(|| drop(device));
+            });
+        }
+    }
+
+    /// A thread that may hang.
+    fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) {
+        let n_busy = self.n_busy.clone();
+        n_busy.fetch_add(1, Ordering::Relaxed);
+        let done = n_busy.clone();
+        let thread = thread::Builder::new().name(name.into()).spawn(move || {
+            work();
+            done.fetch_sub(1, Ordering::Relaxed);
+        });
+        if let Err(error) = thread {
+            n_busy.fetch_sub(1, Ordering::Relaxed);
+            warn!("no thread for the audio device: {error}");
         }
     }
 
     /// There is no device from now on.
     fn lose(&mut self, error: &AudioError) {
+        if let Some(device) = &self.device {
+            self.was_silent = !self.has_sound && !device.is_substitute;
+        }
         self.close();
         self.is_new = true;
         let (now_s, _) = self.host.now();
-        self.next_try_s = now_s;
+        // The device may still be closing.
+        self.next_try_s = now_s + FIRST_RETRY_S;
         if self.is_lost {
             debug!("{error}");
             return;
@@ -203,11 +242,20 @@ impl Microphone {
     /// Tries to open a device, without waiting for it.
     fn look(&mut self, now_s: f64) {
         let is_slow = |opening: &Opening| now_s - opening.began_s > SLOW_OPEN_S;
-        let may_begin = now_s >= self.next_try_s
-            && self.openings.len() < MAX_OPENINGS
-            && self.openings.iter().all(is_slow);
-        if may_begin {
-            self.start_opening(now_s, Wanted::OrDefault);
+        let all_hang = self.openings.iter().all(is_slow);
+        if all_hang && !self.openings.is_empty() && !self.is_lost {
+            self.lose(&AudioError::DeviceUnusable {
+                name: self.config.device.clone(),
+                detail: format!("it does not open within {SLOW_OPEN_S} s"),
+            });
+        }
+        if now_s >= self.next_try_s && all_hang && self.stuck_since_s.is_none() {
+            let wanted = match std::mem::take(&mut self.was_silent) {
+                true => Wanted::Default,
+                false => Wanted::OrDefault,
+            };
+            self.next_try_s = now_s + SLOW_OPEN_S;
+            self.start_opening(now_s, wanted);
         }
         match self.opened() {
             Some(Ok(device)) => self.begin(device),
@@ -228,6 +276,14 @@ impl Microphone {
                 self.begin(device);
                 self.is_new = true;
             }
+            Some(Err(error)) if self.is_outdated => {
+                // Some devices can be open only once.
+                info!("{error}; closing the present device first");
+                self.close();
+                self.is_new = true;
+                self.is_outdated = false;
+                self.next_try_s = now_s + FIRST_RETRY_S;
+            }
             Some(Err(error)) => debug!("no better device: {error}"),
             None => {}
         }
@@ -237,7 +293,7 @@ impl Microphone {
         if now_s < self.next_look_s || !self.openings.is_empty() {
             return;
         }
-        if device.is_substitute {
+        if device.is_substitute || self.is_outdated {
             self.next_look_s = now_s + WANTED_EVERY_S;
             self.start_opening(now_s, Wanted::Only);
         } else if self.config.wants_default() {
@@ -255,6 +311,7 @@ impl Microphone {
             let open = || match wanted {
                 Wanted::OrDefault => open_wanted(&*host, &config),
                 Wanted::Only => open_only(&*host, &config),
+                Wanted::Default => open_default(&*host, &config),
             };
             let opened = supervised(open).unwrap_or_else(|detail| {
                 Err(AudioError::DeviceUnusable {
@@ -265,14 +322,20 @@ impl Microphone {
             // Whoever asked may have found another one.
             let _ = sender.send(opened);
         };
-        let thread = thread::Builder::new().name("open-audio".into());
-        match thread.spawn(open) {
-            Ok(_) => self.openings.push(Opening {
-                began_s: now_s,
-                result,
-            }),
-            Err(error) => warn!("no thread to open the audio device with: {error}"),
+        self.spawn("open-audio", open);
+        self.openings.push(Opening {
+            began_s: now_s,
+            result,
+        });
+    }
+
+    /// Whether the sound system can no longer be used.
+    fn is_stuck(&mut self, now_s: f64) -> bool {
+        if self.n_busy.load(Ordering::Relaxed) < MAX_HANGING {
+            self.stuck_since_s = None;
+            return false;
         }
+        now_s - *self.stuck_since_s.get_or_insert(now_s) > STUCK_S
     }
 
     /// What became of the tries to open a device.
@@ -348,7 +411,7 @@ impl Microphone {
                 name: self.name.clone(),
             });
         }
-        (self.is_new, self.is_lost) = (false, false);
+        (self.is_new, self.is_lost, self.has_sound) = (false, false, true);
         (self.heard_until_s, self.slept_s) = (spoken_s, now_s - awake_s);
         self.told.push_back(Heard::Samples);
     }
@@ -377,6 +440,10 @@ impl AudioSource for Microphone {
             if self.device.is_some() {
                 self.look_for_better(now_s);
                 self.listen();
+            } else if self.is_stuck(now_s) {
+                return Err(AudioError::Host {
+                    detail: "it hangs whenever a device is opened or closed".into(),
+                });
             } else {
                 self.look(now_s);
             }
@@ -413,9 +480,7 @@ impl AudioSource for Microphone {
         self.openings.clear();
         let (now_s, _) = self.host.now();
         // The old device is heard until the new one is open.
-        if let Some(device) = &mut self.device {
-            device.is_substitute = true;
-        }
+        self.is_outdated = true;
         self.next_look_s = now_s;
         self.next_try_s = now_s;
     }
@@ -428,25 +493,30 @@ enum Wanted {
     Only,
     /// Where that is not there, the default one.
     OrDefault,
+    /// The default one in place of the one that is configured.
+    Default,
 }
 
 fn open_wanted(host: &dyn Host, config: &CaptureConfig) -> Result<Device, AudioError> {
     match open_only(host, config) {
         Err(error) if !config.wants_default() => {
             debug!("{error}");
-            let default = CaptureConfig {
-                device: "default".into(),
-                ..config.clone()
-            };
             // What is wrong with the wanted one is what matters.
-            let device = open_only(host, &default).map_err(|_| error)?;
-            Ok(Device {
-                is_substitute: true,
-                ..device
-            })
+            open_default(host, config).map_err(|_| error)
         }
         outcome => outcome,
     }
+}
+
+fn open_default(host: &dyn Host, config: &CaptureConfig) -> Result<Device, AudioError> {
+    let default = CaptureConfig {
+        device: "default".into(),
+        ..config.clone()
+    };
+    Ok(Device {
+        is_substitute: !config.wants_default(),
+        ..open_only(host, &default)?
+    })
 }
 
 fn open_only(host: &dyn Host, config: &CaptureConfig) -> Result<Device, AudioError> {

@@ -283,3 +283,37 @@ fn another_configuration_opens_the_device_anew() {
     listener.until_opened(2);
     assert_eq!(listener.microphone.name, "b");
 }
+
+#[test]
+fn a_wanted_device_that_gives_no_sound_is_not_waited_for() {
+    let fake = Fake::with(&[("built-in", THERE), ("usb", THERE)], "built-in");
+    let mut listener = Listener::new(&fake, "usb");
+    listener.until_opened(1);
+    assert_eq!(listener.microphone.name, "usb");
+    fake.break_last();
+    listener.until(|_, said| !said.is_empty());
+    fake.pass(1.0);
+    listener.until_opened(2);
+    assert_eq!(listener.microphone.name, "built-in");
+}
+
+#[test]
+fn a_device_that_can_be_open_only_once_is_closed_for_its_new_configuration() {
+    let fake = Fake::with(&[("a", THERE)], "a");
+    let mut listener = Listener::new(&fake, "default");
+    listener.until_opened(1);
+    fake.speak(0.1);
+    listener.until_samples(1_600);
+    // While it is open it cannot be opened again.
+    fake.find(&[], "a");
+    let mut louder = listener.microphone.config.clone();
+    louder.front.gain_db = 6.0;
+    listener.microphone.reconfigure(&louder);
+    listener.until(|listener, _| listener.microphone.device.is_none());
+    fake.find(&[("a", THERE)], "a");
+    fake.pass(1.0);
+    listener.until_opened(2);
+    fake.speak(0.1);
+    let again = listener.until_samples(1_600);
+    assert_eq!(again.last(), Some(&Said::Samples(1_600)));
+}

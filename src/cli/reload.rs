@@ -4,14 +4,16 @@
 use std::sync::Arc;
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender};
 
 use super::observer::Observers;
 use super::setup::Setup;
-use super::{Failure, Globals, failure};
+use super::{Failure, Globals, failure, logging};
 use crate::audio::SourceSpec;
+use crate::config::LogConfig;
 use crate::daemon::{Priority, Renewal, Request, Service, Situation, Systemd, set_priority};
 use crate::error::Kind;
+use crate::guard::supervised;
 use crate::pipeline::{Abort, Settings, Stages};
 use crate::whisper::Model;
 
@@ -75,6 +77,8 @@ pub(crate) struct Reloader {
     /// The source named on the command line.
     pub(crate) source: Option<String>,
     pub(crate) loaded: Loaded,
+    /// The levels in force.
+    pub(crate) log: LogConfig,
     pub(crate) abort: Abort,
     pub(crate) situation: Arc<Situation>,
     pub(crate) observers: Observers,
@@ -83,8 +87,7 @@ pub(crate) struct Reloader {
 
 impl Reloader {
     /// Starts the thread; each message is a wish, with where the outcome goes.
-    pub(crate) fn start(mut self) -> Result<Sender<Answer>, Failure> {
-        let (sender, wishes): (Sender<Answer>, Receiver<Answer>) = bounded(1);
+    pub(crate) fn start(mut self, wishes: Receiver<Answer>) -> Result<(), Failure> {
         let work = move || {
             // Loading a model must not take the processor from whoever listens.
             set_priority(Priority::Background);
@@ -98,17 +101,21 @@ impl Reloader {
         thread
             .spawn(work)
             .map_err(|error| Failure::new(Kind::Bug, format!("no thread to reload: {error}")))?;
-        Ok(sender)
+        Ok(())
     }
 
     fn reload(&mut self) -> Result<(), String> {
         if std::env::var_os("NOTIFY_SOCKET").is_some() {
             Service::reloading(&Systemd);
         }
-        let renewal = self.renewal().map_err(|failure| failure.to_string());
+        let renewal = supervised(|| self.renewal()).map_or_else(
+            |bug| Err(format!("a bug: {bug}")),
+            |outcome| outcome.map_err(|failure| failure.to_string()),
+        );
         let outcome = renewal.as_ref().map(drop).map_err(Clone::clone);
         if let Err(error) = &outcome {
             failure::say(&format!("the configuration stays as it was: {error}"));
+            logging::apply(&self.log);
         }
         let sent = self.requests.send(Request::Renew(renewal.map(Box::new)));
         sent.map_err(|_| "hark is about to end".to_owned())?;
@@ -122,6 +129,7 @@ impl Reloader {
         loaded.note(&setup, &self.situation);
         let observer = self.observers.next(&setup, &loaded.settings);
         self.loaded = loaded;
+        self.log = setup.config.log.clone();
         let device = match setup.source(self.source.as_deref(), None) {
             Ok(SourceSpec::Mic(device)) => device,
             // Recordings have nothing to configure.

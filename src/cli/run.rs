@@ -60,10 +60,13 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     } else {
         Format::Text
     };
+    let (reloads, wishes) = bounded(1);
+    signals::hangups(reloads.clone())?;
     let setup = Setup::load(globals)?;
     let spec = setup.source(args.source.as_deref(), args.raw.as_deref())?;
     tell_configuration(&setup.config);
-    let situation = Arc::new(Situation::default());
+    let muted = Place::Auto.state_file("muted");
+    let situation = Arc::new(Situation::default().keeping_mute(muted));
     // Before the model, which takes longer: what is missing is said at once.
     let source = open(&spec, &setup, (&situation, signals.stop()))?;
     let loaded = Loaded::load(&setup)?;
@@ -74,17 +77,17 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     loaded.note(&setup, &situation);
     let mut observers = Observers::new(&hub, began, &situation);
     let observer = observers.next(&setup, &loaded.settings);
-    let reloads = Reloader {
+    Reloader {
         globals: globals.clone(),
         source: args.source,
         loaded,
+        log: setup.config.log.clone(),
         abort: stages.abort(),
         situation: situation.clone(),
         observers,
         requests: requests_in.clone(),
     }
-    .start()?;
-    signals::hangups(reloads.clone())?;
+    .start(wishes)?;
     let controls = Controls {
         situation: situation.clone(),
         requests: requests_in,

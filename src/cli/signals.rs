@@ -54,7 +54,7 @@ impl OnSignal {
                 // written.
                 let _ = std::thread::Builder::new().spawn(move || {
                     std::thread::sleep(LAST_RESORT);
-                    std::process::exit(i32::from(INTERRUPTED));
+                    std::process::exit(i32::from(idle_code));
                 });
             }
         };

@@ -264,6 +264,9 @@ impl Caller {
         self.shared.abort.partial.store(true, Ordering::Release);
         // While the final is worked on, so that a stubborn program costs no time.
         self.hands.end();
+        if let Some(speaker) = &self.hands.speaker {
+            speaker.silence();
+        }
     }
 
     /// Does what somebody wants.
@@ -275,12 +278,10 @@ impl Caller {
                 self.bring_about(effects, sink)
             }
             Request::Mute(on) => {
-                if self.orders.try_send(Order::Mute(on)).is_err() {
-                    log::warn!("{BUSY}: it is not muted or unmuted");
-                }
+                self.shared.situation.mute(on);
                 Flow::Go
             }
-            Request::Renew(Ok(renewal)) => match self.orders.try_send(Order::Renew(renewal)) {
+            Request::Renew(Ok(renewal)) => match self.orders.try_send(renewal) {
                 Ok(()) => Flow::Go,
                 Err(_) => self.refuse_renewal(BUSY.to_owned(), sink),
             },
@@ -304,6 +305,9 @@ impl Caller {
         self.control.inherit(legacy);
         self.recipe = renewal.recipe;
         self.hands.renew(&self.control, renewal.speech);
+        if self.n_jobs_open == 0 {
+            self.hands.retired.clear();
+        }
         self.timers = TimersFile::new(&self.control.timers_file());
         self.observer = Some(renewal.observer);
         self.shared.situation.stats.done.reloads.count();

@@ -33,7 +33,12 @@ pub(super) struct FrontThread {
     is_muted: bool,
     /// Takes over when nobody speaks.
     renewal: Option<Box<Renewal>>,
+    /// The latest sound that belongs to no utterance: the beginning of the next one may be in it.
+    recent: Vec<f32>,
 }
+
+/// Most of [`FrontThread::recent`].
+const RECENT_SAMPLES: usize = 16_000;
 
 impl FrontThread {
     /// A thread that has heard nothing.
@@ -47,6 +52,7 @@ impl FrontThread {
             began: None,
             is_muted: false,
             renewal: None,
+            recent: Vec::with_capacity(2 * RECENT_SAMPLES),
         }
     }
 
@@ -95,14 +101,13 @@ impl FrontThread {
 
     /// Does what was ordered meanwhile.
     fn obey(&mut self, source: &mut dyn AudioSource) {
-        while let Ok(order) = self.hops.orders.try_recv() {
-            match order {
-                Order::Mute(on) => self.mute(on),
-                Order::Renew(renewal) => {
-                    source.reconfigure(&renewal.capture);
-                    self.renewal = Some(renewal);
-                }
-            }
+        let is_muted = self.shared.situation.is_muted();
+        if is_muted != self.is_muted {
+            self.mute(is_muted);
+        }
+        while let Ok(renewal) = self.hops.orders.try_recv() {
+            source.reconfigure(&renewal.capture);
+            self.renewal = Some(renewal);
         }
         // In the middle of a sentence two configurations would make nonsense of it.
         if !self.front.is_speaking()
@@ -131,6 +136,16 @@ impl FrontThread {
         let begun = Instant::now();
         self.work(|front, sink| front.push(samples, sink));
         numbers.heard.front.note(begun.elapsed());
+        self.keep_recent(samples);
+    }
+
+    fn keep_recent(&mut self, samples: &[f32]) {
+        if self.front.is_speaking() {
+            return self.recent.clear();
+        }
+        self.recent.extend_from_slice(samples);
+        let n_old = self.recent.len().saturating_sub(RECENT_SAMPLES);
+        self.recent.drain(..n_old);
     }
 
     fn gap(&mut self, n_samples: u64, reason: GapReason) {
@@ -138,6 +153,7 @@ impl FrontThread {
         audio.gaps.count();
         audio.gap_samples.add(n_samples);
         self.n_read += n_samples;
+        self.recent.clear();
         self.work(|front, sink| front.gap(n_samples, reason, sink));
     }
 
@@ -152,11 +168,7 @@ impl FrontThread {
     }
 
     fn mute(&mut self, on: bool) {
-        if on == self.is_muted {
-            return;
-        }
         self.is_muted = on;
-        self.shared.situation.note_muted(on);
         if on {
             self.work(|front, sink| front.flush(Ending::Interrupted, sink));
         }
@@ -171,7 +183,6 @@ impl FrontThread {
     fn renew(&mut self, renewal: Renewal) {
         let stages = renewal.stages;
         self.front = stages.front;
-        self.front.start_at(self.n_read);
         self.recipe = stages.recipe.clone();
         let onward = ForCaller {
             control: stages.control,
@@ -185,6 +196,11 @@ impl FrontThread {
             onward,
         };
         send(&self.hops.speech, ToRecogniser::Renew(Box::new(renewal)));
+        // Somebody may have begun to speak without the old front's being sure.
+        let recent = std::mem::take(&mut self.recent);
+        self.front.start_at(self.n_read - recent.len() as u64);
+        self.work(|front, sink| front.push(&recent, sink));
+        self.recent = recent;
     }
 
     fn tell(&mut self, event: Event) {

@@ -63,6 +63,15 @@ impl Hub {
         Subscription { lines, n_missed }
     }
 
+    /// Nothing more comes: subscriptions end after what waits for them.
+    pub fn close(&self) {
+        let mut subscribers = self
+            .subscribers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        subscribers.clear();
+    }
+
     /// Hands a line to every subscriber; `line` is made only where there are any.
     pub fn publish(&self, line: impl FnOnce() -> String) {
         let mut subscribers = self

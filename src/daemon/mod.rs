@@ -182,11 +182,8 @@ enum ToCaller {
     Renew(Box<ForCaller>),
 }
 
-/// From the caller to the front.
-enum Order {
-    Mute(bool),
-    Renew(Box<Renewal>),
-}
+/// From the caller to the front: another configuration.
+type Order = Box<Renewal>;
 
 /// What a renewal brings to the recogniser and beyond.
 struct ForRecogniser {

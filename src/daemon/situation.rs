@@ -1,6 +1,8 @@
 //! How things are, for whoever asks: written by the threads, read by the control socket, the service
 //! manager's status and the metrics.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -16,6 +18,9 @@ pub struct Situation {
     pub stats: Stats,
     began: Instant,
     facts: Mutex<Facts>,
+    is_muted: AtomicBool,
+    /// Is there while the microphone is muted, so that a restart does not unmute it.
+    mute_file: Option<PathBuf>,
 }
 
 /// What does not fit into a number.
@@ -27,7 +32,6 @@ struct Facts {
     /// The device that is heard; none for recordings.
     device: Option<String>,
     is_lost: bool,
-    is_muted: bool,
 }
 
 impl Default for Situation {
@@ -43,7 +47,50 @@ impl Situation {
             stats,
             began: Instant::now(),
             facts: Mutex::default(),
+            is_muted: AtomicBool::new(false),
+            mute_file: None,
         }
+    }
+
+    /// A mute outlives the program in this file, and one that did holds.
+    #[must_use]
+    pub fn keeping_mute(mut self, file: Option<PathBuf>) -> Self {
+        let is_muted = file.as_ref().is_some_and(|file| file.exists());
+        self.is_muted.store(is_muted, Ordering::Relaxed);
+        self.mute_file = file;
+        self
+    }
+
+    /// Switches the microphone off or on, from the next piece of sound on.
+    pub fn mute(&self, on: bool) {
+        self.is_muted.store(on, Ordering::Relaxed);
+        let Some(file) = &self.mute_file else {
+            return;
+        };
+        let kept = match on {
+            true => file
+                .parent()
+                .map_or(Ok(()), std::fs::create_dir_all)
+                .and_then(|()| {
+                    let text = "The microphone is muted; `hark ctl unmute` removes this file.\n";
+                    std::fs::write(file, text)
+                }),
+            false => std::fs::remove_file(file),
+        };
+        if let Err(error) = kept.or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        }) {
+            log::warn!(
+                "a restart will undo this mute or unmute: {}: {error}",
+                file.display()
+            );
+        }
+    }
+
+    /// Whether it is off.
+    pub fn is_muted(&self) -> bool {
+        self.is_muted.load(Ordering::Relaxed)
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {
@@ -62,11 +109,6 @@ impl Situation {
         let mut facts = self.facts();
         facts.device = Some(name.to_owned());
         facts.is_lost = state == DeviceState::Lost;
-    }
-
-    /// The microphone was switched off or on.
-    pub(super) fn note_muted(&self, on: bool) {
-        self.facts().is_muted = on;
     }
 
     /// Counts what an event tells.
@@ -99,7 +141,7 @@ impl Situation {
             (Some(name), false) => format!("listening to `{name}`"),
             (None, _) => "listening".to_owned(),
         };
-        if facts.is_muted {
+        if self.is_muted() {
             words.push_str(", muted");
         }
         if self.stats.threads.relief.get() > 0 {
@@ -128,7 +170,7 @@ impl Situation {
             "model": facts.model,
             "device": facts.device,
             "device_lost": facts.is_lost,
-            "muted": facts.is_muted,
+            "muted": self.is_muted(),
             "numbers": numbers,
         })
     }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use rustix::fs::Mode;
@@ -31,6 +31,8 @@ const MAX_CLIENTS: usize = 32;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for another configuration to be read and its models to be loaded.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(120);
+/// Time for subscribers to take what happened last.
+const FAREWELL: Duration = Duration::from_millis(100);
 /// How often a subscriber is looked at while there are no events.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
 
@@ -88,6 +90,8 @@ enum Ask {
 pub struct ControlSocket {
     path: PathBuf,
     is_closed: Arc<AtomicBool>,
+    hub: Hub,
+    n_subscribers: Arc<AtomicUsize>,
 }
 
 impl ControlSocket {
@@ -107,9 +111,11 @@ impl ControlSocket {
         rustix::process::umask(before);
         let listener = bound.map_err(failed)?;
         let is_closed = Arc::<AtomicBool>::default();
+        let (hub, n_subscribers) = (controls.hub.clone(), Arc::<AtomicUsize>::default());
         let server = Server {
             controls: Arc::new(controls),
             n_clients: Arc::default(),
+            n_subscribers: n_subscribers.clone(),
             is_closed: is_closed.clone(),
         };
         let thread = thread::Builder::new().name("control".to_owned());
@@ -120,6 +126,8 @@ impl ControlSocket {
         Ok(ControlSocket {
             path: path.to_owned(),
             is_closed,
+            hub,
+            n_subscribers,
         })
     }
 }
@@ -130,6 +138,12 @@ impl Drop for ControlSocket {
         // Wakes the thread that accepts.
         let _ = UnixStream::connect(&self.path);
         let _ = std::fs::remove_file(&self.path);
+        // Subscribers get what happened last.
+        self.hub.close();
+        let deadline = Instant::now() + FAREWELL;
+        while self.n_subscribers.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 }
 
@@ -153,6 +167,7 @@ fn clear(path: &Path) -> Result<(), SocketError> {
 struct Server {
     controls: Arc<Controls>,
     n_clients: Arc<AtomicUsize>,
+    n_subscribers: Arc<AtomicUsize>,
     is_closed: Arc<AtomicBool>,
 }
 
@@ -161,6 +176,7 @@ struct Client {
     stream: UnixStream,
     controls: Arc<Controls>,
     n_clients: Arc<AtomicUsize>,
+    n_subscribers: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -192,6 +208,7 @@ impl Server {
             stream,
             controls: self.controls.clone(),
             n_clients: self.n_clients.clone(),
+            n_subscribers: self.n_subscribers.clone(),
         };
         let thread = thread::Builder::new().name("client".to_owned());
         if let Err(error) = thread.spawn(move || client.serve()) {
@@ -224,7 +241,13 @@ impl Client {
             }
             let reply = match self.handle(&line) {
                 Handled::Answer(reply) => reply,
-                Handled::Subscribe => return self.pass_on_events(),
+                Handled::Subscribe => {
+                    let n_subscribers = self.n_subscribers.clone();
+                    n_subscribers.fetch_add(1, Ordering::AcqRel);
+                    self.pass_on_events();
+                    n_subscribers.fetch_sub(1, Ordering::AcqRel);
+                    return;
+                }
             };
             // Of a line that is too long nobody knows where it ends.
             let is_over = line.len() as u64 > MAX_LINE_BYTES;

@@ -8,7 +8,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
@@ -152,6 +152,7 @@ impl Store {
 
     /// Lets go what is too old or too much.
     pub(super) fn rotate(&mut self, now_unix_ms: i64) -> rusqlite::Result<()> {
+        remove_aside(&self.opening, now_unix_ms);
         rotate::rotate(&mut self.connection, self.opening.limits, now_unix_ms)
     }
 }
@@ -339,6 +340,23 @@ fn move_aside(path: &Path, cause: &str) -> Result<(), LedgerError> {
         aside.display()
     );
     Ok(())
+}
+
+/// A damaged ledger holds what people said, too: it goes when its utterances would have gone.
+fn remove_aside(opening: &Opening, now_unix_ms: i64) {
+    let aside = beside(&opening.path, ".damaged");
+    for path in [beside(&aside, "-wal"), aside] {
+        let changed = fs::metadata(&path).and_then(|metadata| metadata.modified());
+        let since_1970 = changed
+            .ok()
+            .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let age_ms = since_1970.map(|since| now_unix_ms - since.as_millis() as i64);
+        if age_ms.is_some_and(|age_ms| age_ms > opening.limits.max_age_ms)
+            && let Err(error) = fs::remove_file(&path)
+        {
+            log::warn!("cannot remove {}: {error}", path.display());
+        }
+    }
 }
 
 /// The new name outlives the end of the power; where the system cannot promise it, it is likely.

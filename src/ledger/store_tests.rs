@@ -369,3 +369,21 @@ fn a_folder_in_its_place_is_left_alone() {
         .unwrap();
     assert!(matches!(error, LedgerError::File { .. }), "{error}");
 }
+
+#[test]
+fn a_damaged_ledger_is_not_kept_for_longer_than_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.sqlite");
+    let aside = folder.path().join("ledger.sqlite.damaged");
+    fs::write(&path, "no database at all, and long enough to be one").unwrap();
+    let mut store = open(&path);
+    assert!(aside.exists());
+    let now_ms = std::time::SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap();
+    let now_ms = now_ms.as_millis() as i64;
+    store.rotate(now_ms).unwrap();
+    assert!(aside.exists());
+    store.rotate(now_ms + 31 * DAY_MS).unwrap();
+    assert!(!aside.exists());
+}

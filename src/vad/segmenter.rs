@@ -130,6 +130,8 @@ impl Segmenter {
 /// A window of at most so many times the power of the quietest one of late is the room's own noise: 2
 /// dB. Windows of steady noise differ by less, and speech that adds less is none to the detector.
 const ROOM: f32 = 1.6;
+/// Part of the sample before that is taken off each for that comparison.
+const PRE_EMPHASIS: f32 = 0.97;
 /// Windows in which the quietest is looked for: four blocks of four seconds.
 const BLOCK_WINDOWS: u32 = 128;
 const N_BLOCKS: usize = 4;
@@ -183,10 +185,15 @@ impl Gate {
         self.n_quiet = 0;
     }
 
-    /// Whether a window of that power can be nothing but silence or the room's noise.
-    fn is_quiet(&mut self, power: f32, before: f32) -> bool {
-        let floor = self.floor.push(power);
-        let is_room = floor.is_some_and(|floor| power < ROOM * floor) && before < UNLIKELY;
+    /// Whether a window can be nothing but silence or the room's noise; `power` is its own.
+    fn is_quiet(&mut self, window: &[f32; WINDOW_SAMPLES], power: f32, before: f32) -> bool {
+        // Differences, so that hum, rumble and a constant offset cover no speech.
+        let steps = window
+            .windows(2)
+            .map(|pair| pair[1] - PRE_EMPHASIS * pair[0]);
+        let power_of_steps = steps.map(|x| x * x).sum::<f32>() / WINDOW_SAMPLES as f32;
+        let floor = self.floor.push(power_of_steps);
+        let is_room = floor.is_some_and(|floor| power_of_steps < ROOM * floor) && before < UNLIKELY;
         let is_silent = |threshold| power < threshold;
         self.threshold
             .is_some_and(|threshold| is_silent(threshold) || is_room)
@@ -196,7 +203,7 @@ impl Gate {
     /// the detector hears the silence until its state has settled; only then is it left out.
     fn judge(&mut self, window: &[f32; WINDOW_SAMPLES], before: f32, vad: &mut Vad) -> f32 {
         let power = window.iter().map(|x| x * x).sum::<f32>() / WINDOW_SAMPLES as f32;
-        if self.is_quiet(power, before) {
+        if self.is_quiet(window, power, before) {
             self.n_quiet = self.n_quiet.saturating_add(1);
         } else {
             self.n_quiet = 0;
@@ -249,6 +256,11 @@ mod tests {
             n_alone > n_windows - 2 * BLOCK_WINDOWS,
             "{n_alone} of {n_windows}"
         );
+        // A cheap microphone: a constant offset, and hum much louder than the speech.
+        for (i, sample) in samples.iter_mut().enumerate() {
+            let hum = (i as f32 * std::f32::consts::TAU * 50.0 / 16_000.0).sin();
+            *sample = 0.1 * *sample + 0.05 + 0.02 * hum;
+        }
         let with = segment(config, &samples, &[samples.len()]);
         let always = SegmenterConfig {
             gate_dbfs: None,
