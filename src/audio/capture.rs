@@ -100,14 +100,14 @@ pub struct Capture {
 }
 
 #[cfg(feature = "mic")]
-pub(super) use device::default_device;
-#[cfg(feature = "mic")]
 pub use device::{CaptureStream, list_devices};
+#[cfg(feature = "mic")]
+pub(super) use device::{default_device, n_closing};
 
 #[cfg(not(feature = "mic"))]
-pub(super) use without::default_device;
-#[cfg(not(feature = "mic"))]
 pub use without::{CaptureStream, list_devices};
+#[cfg(not(feature = "mic"))]
+pub(super) use without::{default_device, n_closing};
 
 /// The same interface for a build without sound devices.
 #[cfg(not(feature = "mic"))]
@@ -120,6 +120,11 @@ mod without {
     /// Says that this build cannot.
     pub fn list_devices() -> Result<Vec<DeviceInfo>, AudioError> {
         Err(AudioError::NoMicSupport)
+    }
+
+    /// There is nothing to close.
+    pub(crate) fn n_closing() -> usize {
+        0
     }
 
     /// There is none.
@@ -138,6 +143,7 @@ mod without {
 #[cfg(feature = "mic")]
 mod device {
     use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, mpsc};
     use std::thread;
     use std::time::Duration;
@@ -180,6 +186,14 @@ mod device {
     /// How long a device that is being closed is waited for.
     const CLOSING: Duration = Duration::from_millis(500);
 
+    /// Devices that are being closed, those that never finish included.
+    static N_CLOSING: AtomicUsize = AtomicUsize::new(0);
+
+    /// The number of them.
+    pub(crate) fn n_closing() -> usize {
+        N_CLOSING.load(Ordering::Relaxed)
+    }
+
     /// A device that is being listened to; dropping it closes the device.
     pub struct CaptureStream {
         stream: Option<cpal::Stream>,
@@ -194,7 +208,9 @@ mod device {
             let closing = thread::Builder::new()
                 .name("close-audio".into())
                 .spawn(move || {
+                    N_CLOSING.fetch_add(1, Ordering::Relaxed);
                     drop(stream);
+                    N_CLOSING.fetch_sub(1, Ordering::Relaxed);
                     let _ = closed.send(());
                 });
             if closing.is_ok() && is_closed.recv_timeout(CLOSING).is_err() {

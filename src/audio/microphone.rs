@@ -16,7 +16,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 use log::{debug, info, warn};
 
-use super::capture::{CaptureConfig, default_device};
+use super::capture::{CaptureConfig, default_device, n_closing};
 use super::ring::CaptureStats;
 use super::{AudioError, AudioSource, Heard, MicSource};
 use crate::clock;
@@ -33,6 +33,8 @@ const SLOW_OPEN_S: f64 = 5.0;
 /// Threads that hang because they open or close a device; with so many no further one is begun, and after
 /// a while the sound system cannot be used by this process any more.
 const MAX_HANGING: usize = 12;
+/// Devices that were left behind because they do not close, likewise: each keeps some memory.
+const MAX_LEFT: usize = 64;
 const STUCK_S: f64 = 300.0;
 /// How often it is looked whether the default device is another one.
 const DEFAULT_EVERY_S: f64 = 2.0;
@@ -331,6 +333,9 @@ impl Microphone {
 
     /// Whether the sound system can no longer be used.
     fn is_stuck(&mut self, now_s: f64) -> bool {
+        if n_closing() > MAX_LEFT {
+            return true;
+        }
         if self.n_busy.load(Ordering::Relaxed) < MAX_HANGING {
             self.stuck_since_s = None;
             return false;

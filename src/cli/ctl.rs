@@ -17,7 +17,7 @@ use crate::place::Place;
 const EXAMPLES: &str = "\
 Examples:
   hark ctl status
-  hark ctl mute                       until `hark ctl unmute`
+  hark ctl mute                       until `hark ctl unmute`, over restarts, too
   hark ctl listen on                  push-to-talk (listen.mode = \"push\"); without on or off: the other
   hark ctl events | jq -r 'select(.type == \"final\").text'
   hark ctl reload                     read the configuration again; says what is wrong with it

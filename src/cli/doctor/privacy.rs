@@ -16,6 +16,7 @@ use crate::command::action::{Address, HttpRequest, Kind, Program, Publish, Secre
 use crate::config::{self, Config};
 use crate::dialogue::TimerSettings;
 use crate::models;
+use crate::place::Place;
 
 /// Something that is touched, and why.
 #[derive(Debug, PartialEq, Serialize)]
@@ -164,6 +165,10 @@ impl Listing {
                 format!("{path}: names and times"),
                 "timers.state_file",
             ));
+        }
+        if let Some(path) = Place::Auto.state_file("muted") {
+            let what = format!("{}: that the microphone is muted", path.display());
+            self.writes.push(item(what, "hark ctl mute"));
         }
         let ledger = &config.ledger;
         if let (true, Some(path)) = (ledger.enabled, ledger.file.state_file("ledger.sqlite")) {
