@@ -18,7 +18,9 @@ pub struct CaptureConfig {
     /// What becomes of the device's frames on their way to mono.
     pub front: FrontOptions,
     /// Sound the device collects before it delivers. Short is what makes captions prompt; too
-    /// short and a busy machine misses some. Devices may choose otherwise.
+    /// short and a busy machine misses some. Devices may choose otherwise. Trap: where PulseAudio
+    /// delivers less at once than this, ALSA's plug-in for it has the sound thread spin until so much
+    /// is there; at 50 ms that took half a core.
     pub buffer_ms: u32,
     /// Sound that may wait to be read.
     pub ring_ms: u32,
@@ -31,7 +33,7 @@ impl Default for CaptureConfig {
         CaptureConfig {
             device: "default".into(),
             front: FrontOptions::default(),
-            buffer_ms: 50,
+            buffer_ms: 20,
             ring_ms: 2_000,
             stall_ms: 800,
         }
