@@ -34,7 +34,7 @@ const SPACING_S: [f64; 5] = [2.8, 3.1, 2.9, 3.3, 3.0];
 const PLAYED_SAMPLES: usize = 60 * 16_000;
 /// After a gap a word's time may be off by so much more or less: the detector decides every 32 ms, and
 /// a player that starts again does not do so to the sample.
-const TOLERANCE_S: f64 = 0.1;
+const TOLERANCE_S: f64 = 0.15;
 /// After the microphone is back it is heard within this time.
 const RECOVERY: Duration = Duration::from_secs(2);
 /// A fault is noticed within this time; a second, and what a busy machine adds.

@@ -119,7 +119,7 @@ pub struct Input {
     pub source: Box<dyn AudioSource>,
     /// How it is read.
     pub pace: Pace,
-    /// Requests; [`never`] where there are none.
+    /// Requests; [`never()`] where there are none.
     pub requests: Receiver<Request>,
 }
 
