@@ -26,11 +26,8 @@ use hark::format::WhisperFile;
 use hark::kernels::{Cpu, Exec};
 use hark::nn::Compute;
 use hark::pipeline::{Abort, Commands, Settings, Stages};
-use hark::speech::SpeechOptions;
 use hark::stats::Stats;
-use hark::vad::SegmenterConfig;
-use hark::whisper::stream::StreamSettings;
-use hark::whisper::{Model, Options};
+use hark::whisper::Model;
 use support::random::Random;
 use support::{keeps_up, model, root};
 
@@ -245,14 +242,8 @@ fn stages(folder: &std::path::Path) -> Stages {
     let model = Model::load(&file, exec, Compute::Int8).unwrap();
     let config = Config::load(Some(&root().join("examples/coffee.toml"))).unwrap();
     let settings = Settings {
-        segmenter: SegmenterConfig::default(),
-        options: Options::default(),
-        step_ms: 500,
-        stream: StreamSettings::default(),
-        smaller: None,
         commands: Some(Commands::new(&config.commands, &config.dialogue)),
-        speech: SpeechOptions::default(),
-        keep_audio: false,
+        ..Settings::default()
     };
     Stages::new(&settings, &model, Abort::default()).unwrap()
 }

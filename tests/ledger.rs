@@ -20,10 +20,7 @@ use hark::ledger::{About, Ledger, LedgerReader, Utterance};
 use hark::nn::Compute;
 use hark::pipeline::{Act, Commands, Pipeline, Settings};
 use hark::place::Place;
-use hark::speech::SpeechOptions;
-use hark::vad::SegmenterConfig;
-use hark::whisper::stream::StreamSettings;
-use hark::whisper::{Model, Options};
+use hark::whisper::Model;
 use support::program::{arg, hark, recording};
 use support::random::Random;
 use support::root;
@@ -222,14 +219,8 @@ fn a_recording_is_in_the_ledger_as_it_was_heard() {
     let config = Config::load(Some(&root().join("examples/coffee.toml"))).unwrap();
     let commands = Commands::new(&config.commands, &config.dialogue);
     let settings = Settings {
-        segmenter: SegmenterConfig::default(),
-        options: Options::default(),
-        step_ms: 500,
-        stream: StreamSettings::default(),
-        smaller: None,
         commands: Some(commands.clone()),
-        speech: SpeechOptions::default(),
-        keep_audio: false,
+        ..Settings::default()
     };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ledger.sqlite");

@@ -10,10 +10,7 @@ use hark::format::WhisperFile;
 use hark::kernels::{Cpu, Exec};
 use hark::nn::Compute;
 use hark::pipeline::{Act, Commands, Pipeline, Settings};
-use hark::speech::SpeechOptions;
-use hark::vad::SegmenterConfig;
-use hark::whisper::stream::StreamSettings;
-use hark::whisper::{Model, Options};
+use hark::whisper::Model;
 use support::program::recording;
 use support::random::Random;
 use support::root;
@@ -44,14 +41,8 @@ fn any_cut_of_the_sound_gives_the_same_events() {
     let model = Model::load(&file, exec, Compute::Int8).unwrap();
     let config = Config::load(Some(&root().join("examples/coffee.toml"))).unwrap();
     let settings = Settings {
-        segmenter: SegmenterConfig::default(),
-        options: Options::default(),
-        step_ms: 500,
-        stream: StreamSettings::default(),
-        smaller: None,
         commands: Some(Commands::new(&config.commands, &config.dialogue)),
-        speech: SpeechOptions::default(),
-        keep_audio: false,
+        ..Settings::default()
     };
     let samples = orders();
     let events = |mut piece: Box<dyn FnMut() -> usize>| {

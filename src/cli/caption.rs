@@ -72,7 +72,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     });
     let setup = Setup::load(globals)?;
     let spec = setup.source(args.source.as_deref(), args.raw.as_deref())?;
-    let source = crate::audio::open(&spec)?;
+    let source = setup.open(&spec)?;
     let mut settings = setup.caption_settings(args.language.as_deref());
     if args.translate {
         settings.options.task = Task::Translate;

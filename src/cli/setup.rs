@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use super::{Failure, Globals, logging};
-use crate::audio::{CaptureConfig, FrontOptions, PcmSpec, SourceSpec, StdinFormat};
+use crate::audio::{
+    self, AudioError, AudioSource, CaptureConfig, FrontOptions, Microphone, PcmSpec, SourceSpec,
+    StdinFormat,
+};
 use crate::config::{self, ComputeConfig, Config, ConfigError, TaskConfig, WindowConfig};
 use crate::daemon::Pace;
 use crate::dialogue::{self, ListenSettings};
@@ -15,6 +18,7 @@ use crate::kernels::{Cpu, Exec};
 use crate::models;
 use crate::nn::Compute;
 use crate::pipeline::{Commands, Settings};
+use crate::stats::Stats;
 use crate::vad::{EndpointConfig, SegmenterConfig};
 use crate::whisper::{Model, Options, Task, Thresholds, Window, WordTimes};
 
@@ -203,6 +207,17 @@ impl Setup {
             return None;
         }
         Some(Commands::new(config, &self.config.dialogue))
+    }
+
+    /// Opens a source; a device in the configured way, and it must be there.
+    pub(crate) fn open(&self, spec: &SourceSpec) -> Result<Box<dyn AudioSource>, AudioError> {
+        match spec {
+            SourceSpec::Mic(device) => {
+                let capture = self.capture(device);
+                Ok(Box::new(Microphone::open(&capture, &Stats::default())?))
+            }
+            _ => audio::open(spec),
+        }
     }
 
     /// What the models depend on.

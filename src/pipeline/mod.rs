@@ -59,6 +59,22 @@ pub struct Settings {
     pub keep_audio: bool,
 }
 
+impl Default for Settings {
+    /// Captions every half second in any language, without commands.
+    fn default() -> Self {
+        Settings {
+            segmenter: SegmenterConfig::default(),
+            options: Options::default(),
+            step_ms: 500,
+            stream: StreamSettings::default(),
+            smaller: None,
+            commands: None,
+            speech: SpeechOptions::default(),
+            keep_audio: false,
+        }
+    }
+}
+
 /// The stages, set up and not yet connected.
 pub struct Stages {
     pub(crate) front: Front,
