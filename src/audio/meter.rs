@@ -3,25 +3,13 @@
 //! In: a device, as it is captured for recognition. Out: readings of what recognition would hear, behind
 //! choice of channel, high-pass and gain. Runs on the thread that reads it and never waits.
 
-use std::time::{Duration, Instant};
-
 use super::AudioError;
 use super::capture::{Capture, CaptureConfig, CaptureFormat};
 use super::front::Front;
+use super::stall::Stall;
 
 /// A sample of the device from which it counts as full scale: one step below it in 16 bits.
 const FULL_SCALE: f32 = 32_766.5 / 32_768.0;
-/// A device that has just been opened may take so long to begin.
-const FIRST_SOUND: Duration = Duration::from_secs(10);
-
-/// What to do about a device that delivers nothing but zeros.
-pub const ZEROS_ADVICE: &str = if cfg!(target_os = "macos") {
-    "it is muted, or this program may not use the microphone: System Settings, Privacy & Security, \
-     Microphone"
-} else {
-    "it is muted or switched off: look at the sound settings, or at alsamixer (F4, then space)"
-};
-
 /// Loudness of samples in −1…1. In decibels 0 is full scale, to which a sine of full height has an
 /// RMS of −3; −∞ is silence to the last bit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -75,9 +63,7 @@ pub struct Meter {
     front: Front,
     interleaved: Vec<f32>,
     samples: Vec<f32>,
-    stall: Duration,
-    last_sound: Option<Instant>,
-    opened: Instant,
+    stall: Stall,
 }
 
 impl Meter {
@@ -97,9 +83,7 @@ impl Meter {
             capture,
             interleaved: Vec::new(),
             samples: Vec::new(),
-            stall: Duration::from_millis(config.stall_ms),
-            last_sound: None,
-            opened: Instant::now(),
+            stall: Stall::new(config.stall_ms),
         })
     }
 
@@ -126,9 +110,10 @@ impl Meter {
         let max_frames = usize::try_from(max_frames).unwrap_or(usize::MAX);
         let n_frames = self.capture.reader.read(max_frames, &mut self.interleaved) as u64;
         if n_frames == 0 {
-            return self.lost().map_or(Ok(0), Err);
+            let lost = self.stall.lost(&self.capture.name, &self.capture.counters);
+            return lost.map_or(Ok(0), Err);
         }
-        self.last_sound = Some(Instant::now());
+        self.stall.delivered();
         let n_clipped_before = self.front.n_clipped();
         self.samples.clear();
         self.front.push(&self.interleaved, &mut self.samples);
@@ -142,25 +127,6 @@ impl Meter {
         reading.n_nonzero += count(|sample| sample != 0.0);
         reading.n_clipped_by_gain += self.front.n_clipped() - n_clipped_before;
         Ok(n_frames)
-    }
-
-    /// The error for a device that delivers no more, if so.
-    fn lost(&self) -> Option<AudioError> {
-        let (since, allowed) = match self.last_sound {
-            Some(last_sound) => (last_sound, self.stall),
-            None => (self.opened, self.stall.max(FIRST_SOUND)),
-        };
-        let detail = match self.capture.counters.fault() {
-            Some(fault) => fault.describe().to_owned(),
-            None if since.elapsed() > allowed => {
-                format!("it has delivered nothing for {} ms", allowed.as_millis())
-            }
-            None => return None,
-        };
-        Some(AudioError::DeviceLost {
-            name: self.capture.name.clone(),
-            detail,
-        })
     }
 }
 

@@ -15,6 +15,7 @@ use log::warn;
 use super::capture::{Capture, CaptureConfig, CaptureFormat, CaptureStream};
 use super::front::{Front, Ready};
 use super::ring::{CaptureCounters, RingReader};
+use super::stall::{Stall, ZEROS_ADVICE};
 use super::{AudioError, AudioSource, Heard};
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::event::GapReason;
@@ -26,8 +27,6 @@ const NAP: f64 = 0.7;
 const MAX_NAP_S: f64 = 0.05;
 /// A reader that found nothing for so long says so.
 const NOTHING: Duration = Duration::from_millis(200);
-/// A device that has just been opened may take so long to begin; Bluetooth takes seconds.
-const FIRST_SOUND: Duration = Duration::from_secs(5);
 /// A device that is silent to the last bit for so long is muted or refused.
 const ZEROS_WARNING_S: u64 = 5;
 
@@ -45,9 +44,7 @@ pub struct MicSource {
     /// Frames of nothing but zeros since the start; `None` once a sound was heard or the warning
     /// given.
     n_zero_frames: Option<u64>,
-    stall: Duration,
-    last_sound: Option<Instant>,
-    opened: Instant,
+    stall: Stall,
     stop: Arc<AtomicBool>,
     /// How long nothing new can be expected.
     nap: Option<Duration>,
@@ -85,9 +82,7 @@ impl MicSource {
             ready: Ready::default(),
             n_gap_frames: 0,
             n_zero_frames: Some(0),
-            stall: Duration::from_millis(config.stall_ms),
-            last_sound: None,
-            opened: Instant::now(),
+            stall: Stall::new(config.stall_ms),
             stop: Arc::new(AtomicBool::new(false)),
             nap: None,
             _stream: stream,
@@ -135,7 +130,7 @@ impl MicSource {
         if n_frames == 0 {
             return false;
         }
-        self.last_sound = Some(Instant::now());
+        self.stall.delivered();
         let collected_s = n_frames as f64 / f64::from(self.format.rate_hz);
         self.nap = Some(Duration::from_secs_f64(NAP * collected_s.min(MAX_NAP_S)));
         self.watch_zeros(n_frames as u64);
@@ -164,31 +159,11 @@ impl MicSource {
         } else if *n_zero_frames >= ZEROS_WARNING_S * u64::from(self.format.rate_hz) {
             self.n_zero_frames = None;
             warn!(
-                "audio device `{}` has delivered nothing but zeros for {ZEROS_WARNING_S} s: it is \
-                 muted, or this program may not use the microphone (on macOS: System Settings, \
-                 Privacy & Security, Microphone)",
+                "audio device `{}` has delivered nothing but zeros for {ZEROS_WARNING_S} s: \
+                 {ZEROS_ADVICE}",
                 self.name
             );
         }
-    }
-
-    /// The error for a device that delivers no more, if so.
-    fn lost(&self) -> Option<AudioError> {
-        let (since, allowed) = match self.last_sound {
-            Some(last_sound) => (last_sound, self.stall),
-            None => (self.opened, self.stall.max(FIRST_SOUND)),
-        };
-        let detail = match self.counters.fault() {
-            Some(fault) => fault.describe().to_owned(),
-            None if since.elapsed() > allowed => {
-                format!("it has delivered nothing for {} ms", allowed.as_millis())
-            }
-            None => return None,
-        };
-        Some(AudioError::DeviceLost {
-            name: self.name.clone(),
-            detail,
-        })
     }
 }
 
@@ -206,7 +181,7 @@ impl AudioSource for MicSource {
                 self.front.flush(self.ready.refill());
                 break;
             }
-            if let Some(error) = self.lost() {
+            if let Some(error) = self.stall.lost(&self.name, &self.counters) {
                 return Err(error);
             }
             if began.elapsed() >= NOTHING {

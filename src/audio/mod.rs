@@ -17,6 +17,7 @@ mod packets;
 mod pcm;
 mod resample;
 mod ring;
+mod stall;
 mod stdin;
 mod wav;
 
@@ -30,13 +31,14 @@ pub use capture::{Capture, CaptureConfig, CaptureFormat, CaptureStream, DeviceIn
 pub use error::AudioError;
 pub use file::FileSource;
 pub use front::{Front, FrontOptions};
-pub use meter::{Loudness, Meter, Reading, ZEROS_ADVICE};
+pub use meter::{Loudness, Meter, Reading};
 pub use mic::MicSource;
 pub use microphone::{Host, Microphone, System};
 pub use mono::{ChannelChoice, to_mono};
 pub use pcm::{PcmFormat, PcmSource, PcmSpec};
 pub use resample::Resampler;
 pub use ring::{CaptureCounters, CaptureStats, Fault, RingReader, RingWriter, capture_ring};
+pub use stall::ZEROS_ADVICE;
 pub use stdin::{StdinFormat, open_stdin};
 pub use wav::{wav_bytes, write_wav};
 
