@@ -131,7 +131,7 @@ impl Listing {
         let device = &config.audio.device;
         self.reads
             .push(item(format!("the microphone `{device}`"), "audio.device"));
-        let captions = "standard output: what was said (in a service: the journal)";
+        let captions = "standard output: what was said (the systemd units throw it away)";
         self.writes.push(item(captions, "hark run"));
         let said = match config.log.level >= log::LevelFilter::Debug
             || config
