@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# virtual-mic.sh start | env | play FILE | FAULT | stop     a microphone without sound hardware (Linux).
+# virtual-mic.sh start | env | play FILE [SINK] | FAULT | stop     a microphone without sound hardware (Linux).
 #
 # A PulseAudio server of its own with two null sinks: what is played into `vmic` is what a
 # microphone hears, and `vspeaker` receives what the machine plays. Programs reach it with the
@@ -12,7 +12,8 @@
 #
 # Faults: `unplug` takes both away while programs listen, `plug` brings them back; `suspend` makes the
 # microphone fall silent without an error, `resume` ends that; `crash` kills the server, `start` brings
-# it back; `freeze` stops it in its tracks, `thaw` lets it go on.
+# it back; `freeze` stops it in its tracks, `thaw` lets it go on; `default SINK` makes what that sink plays
+# the default microphone.
 #
 # Everything lives in the folder HARK_VIRTUAL_MIC (default: /tmp/hark-virtual-mic-UID), and `stop` ends
 # only the server that `start` began there.
@@ -126,9 +127,9 @@ case ${1:-} in
   start) start ;;
   env) server >/dev/null || fail "not running; virtual-mic.sh start"; print_env ;;
   play)
-    [ $# -eq 2 ] || fail "usage: virtual-mic.sh play FILE.wav"
+    [ $# -ge 2 ] || fail "usage: virtual-mic.sh play FILE.wav [SINK]"
     server >/dev/null || fail "not running; virtual-mic.sh start"
-    private paplay --device=vmic "$2"
+    private paplay --device="${3:-vmic}" "$2"
     ;;
   unplug) unplug ;;
   plug) plug ;;
@@ -137,6 +138,7 @@ case ${1:-} in
   crash) signal KILL ;;
   freeze) signal STOP ;;
   thaw) signal CONT ;;
+  default) private pactl set-default-source "${2:?SINK}.monitor" ;;
   stop) stop ;;
-  *) sed -n '2,19s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,20s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -1,14 +1,19 @@
 //! Sound devices: which there are, and capturing from one in its own format.
 //!
-//! In: the name of a device. Out: a running stream whose callback writes interleaved samples to a
-//! ring. The callback runs on a thread of the sound system: it converts numbers, writes the ring
-//! and counts; it never locks, logs, allocates or waits. Everything else happens on the caller's
-//! thread. This is the only file that names cpal.
+//! In: the name of a device. Out: a running stream that writes interleaved samples to a ring, from a
+//! thread of the sound system or of its own. On Linux that is a source of the sound server ([`super::pulse`])
+//! where one runs; otherwise, and on other systems, a device of the system's ([`super::cards`]).
 
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(all(feature = "mic", target_os = "linux"))]
+use super::pulse as server;
 use super::ring::{CaptureCounters, RingReader};
 use super::{AudioError, FrontOptions};
+#[cfg(feature = "mic")]
+use super::{MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, cards};
 
 /// What to capture from and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,9 +23,7 @@ pub struct CaptureConfig {
     /// What becomes of the device's frames on their way to mono.
     pub front: FrontOptions,
     /// Sound the device collects before it delivers. Short is what makes captions prompt; too
-    /// short and a busy machine misses some. Devices may choose otherwise. Trap: where PulseAudio
-    /// delivers less at once than this, ALSA's plug-in for it has the sound thread spin until so much
-    /// is there; at 50 ms that took half a core.
+    /// short and a busy machine misses some. Devices may choose otherwise.
     pub buffer_ms: u32,
     /// Sound that may wait to be read.
     pub ring_ms: u32,
@@ -55,7 +58,7 @@ impl CaptureConfig {
     }
 }
 
-fn is_default(device: &str) -> bool {
+pub(super) fn is_default(device: &str) -> bool {
     device.is_empty() || device.eq_ignore_ascii_case("default")
 }
 
@@ -70,6 +73,46 @@ pub struct CaptureFormat {
     pub sample_format: String,
     /// Frames the device delivers at once, if it tells.
     pub buffer_frames: Option<u32>,
+}
+
+impl CaptureFormat {
+    /// A format that a device claims.
+    ///
+    /// # Errors
+    /// If no device has it.
+    #[cfg(feature = "mic")]
+    pub(super) fn believed(
+        device: &str,
+        rate_hz: u32,
+        n_channels: usize,
+        sample_format: String,
+    ) -> Result<Self, AudioError> {
+        if !(MIN_RATE_HZ..=MAX_RATE_HZ).contains(&rate_hz)
+            || !(1..=MAX_CHANNELS).contains(&n_channels)
+        {
+            return Err(AudioError::DeviceUnusable {
+                name: device.into(),
+                detail: format!("it offers {n_channels} channels at {rate_hz} Hz"),
+            });
+        }
+        Ok(CaptureFormat {
+            rate_hz,
+            n_channels,
+            sample_format,
+            buffer_frames: None,
+        })
+    }
+}
+
+impl fmt::Display for CaptureFormat {
+    /// `48000 Hz, 2 channels, i16`
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let channels = match self.n_channels {
+            1 => "1 channel".into(),
+            n => format!("{n} channels"),
+        };
+        write!(f, "{} Hz, {channels}, {}", self.rate_hz, self.sample_format)
+    }
 }
 
 /// A device and what it can do.
@@ -101,504 +144,131 @@ pub struct Capture {
     pub stream: CaptureStream,
 }
 
-#[cfg(feature = "mic")]
-pub use device::{CaptureStream, list_devices};
-#[cfg(feature = "mic")]
-pub(super) use device::{default_device, n_closing};
+/// Keeps a device open; dropping it closes the device.
+pub struct CaptureStream {
+    _stream: Box<dyn Send>,
+}
 
-#[cfg(not(feature = "mic"))]
-pub use without::{CaptureStream, list_devices};
-#[cfg(not(feature = "mic"))]
-pub(super) use without::{default_device, n_closing};
-
-/// The same interface for a build without sound devices.
-#[cfg(not(feature = "mic"))]
-mod without {
-    use super::{AudioError, Capture, CaptureConfig, DeviceInfo};
-
-    /// There is none.
-    pub struct CaptureStream(());
-
-    /// Says that this build cannot.
-    pub fn list_devices() -> Result<Vec<DeviceInfo>, AudioError> {
-        Err(AudioError::NoMicSupport)
-    }
-
-    /// There is nothing to close.
-    pub(crate) fn n_closing() -> usize {
-        0
-    }
-
-    /// There is none.
-    pub(crate) fn default_device() -> Option<String> {
-        None
-    }
-
-    impl Capture {
-        /// Says that this build cannot.
-        pub fn open(_config: &CaptureConfig) -> Result<Capture, AudioError> {
-            Err(AudioError::NoMicSupport)
+impl CaptureStream {
+    #[cfg(feature = "mic")]
+    pub(super) fn new(stream: impl Send + 'static) -> Self {
+        CaptureStream {
+            _stream: Box::new(stream),
         }
     }
 }
 
+impl Capture {
+    /// Opens the device that `config` names, in its own format, and starts it: a source of the sound
+    /// server where there is one, or else a device of the system's.
+    ///
+    /// # Errors
+    /// If it is not there, or cannot be used.
+    pub fn open(config: &CaptureConfig) -> Result<Capture, AudioError> {
+        match server::open(config) {
+            Ok(Some(capture)) => Ok(capture),
+            Ok(None) => cards::open(config),
+            // A device of the system's can be used without the server; what is the default one, only the
+            // server knows, and where it is about to come back, nothing must be in its way.
+            Err(error) if !config.wants_default() => cards::open(config).map_err(|_| error),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The input devices of this machine: those of its sound server first, the default one at the head.
+///
+/// # Errors
+/// If the sound system does not answer.
+pub fn list_devices() -> Result<Vec<DeviceInfo>, AudioError> {
+    match server::list()? {
+        None => cards::list(),
+        Some(mut devices) => {
+            // ALSA's names for the server lead to the same sources.
+            let is_server =
+                |card: &DeviceInfo| ["default", "pulse", "pipewire"].contains(&card.id.as_str());
+            let cards = cards::list().unwrap_or_default();
+            devices.extend(cards.into_iter().filter(|card| !is_server(card)));
+            Ok(devices)
+        }
+    }
+}
+
+/// The socket of the sound server that is used, if one runs.
+pub fn sound_server() -> Option<PathBuf> {
+    server::socket_path()
+}
+
+/// Devices that are being closed, those that never finish included.
+pub(super) fn n_closing() -> usize {
+    cards::n_closing()
+}
+
+/// Which device is the default one now, where that must be asked: a sound server moves what listens to its
+/// default device by itself.
+pub(super) fn default_device() -> Option<String> {
+    match sound_server() {
+        Some(_) => None,
+        None => cards::default_device(),
+    }
+}
+
+/// The first that has this name exactly, or else the first that contains it, in any case.
 #[cfg(feature = "mic")]
-mod device {
-    use std::collections::{BTreeMap, BTreeSet};
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Arc, mpsc};
-    use std::thread;
-    use std::time::Duration;
-
-    use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
-    use cpal::{
-        BufferSize, Device, ErrorKind, FromSample, InputCallbackInfo, SampleFormat, SizedSample,
-        StreamConfig, StreamInstant, SupportedBufferSize, SupportedStreamConfig,
+pub(super) fn find_named<'a, T>(
+    all: &'a [T],
+    wanted: &str,
+    names: impl Fn(&T) -> [String; 2],
+) -> Option<&'a T> {
+    let wanted = wanted.to_lowercase();
+    let find = |is_it: &dyn Fn(&str) -> bool| {
+        let has_name = |one: &&T| names(one).iter().any(|name| is_it(&name.to_lowercase()));
+        all.iter().find(has_name)
     };
-    use log::{debug, info, warn};
+    find(&|name| name == wanted).or_else(|| find(&|name| name.contains(&wanted)))
+}
 
-    use super::super::ring::{Fault, RingWriter, capture_ring};
-    use super::super::{MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ};
-    use super::{
-        AudioError, Capture, CaptureConfig, CaptureCounters, CaptureFormat, DeviceInfo, is_default,
-    };
+#[cfg(feature = "mic")]
+pub(super) fn frames_of_ms(rate_hz: u32, ms: u32) -> usize {
+    (u64::from(rate_hz) * u64::from(ms) / 1_000) as usize
+}
 
-    /// How often the sound system's thread looks after a device that says nothing.
-    const DEVICE_POLL: Duration = Duration::from_millis(500);
-    /// The longest gap believed of timestamps.
-    const MAX_GAP_S: f64 = 10.0;
-    /// ALSA's devices that are no microphones, or the same ones once more under another name.
-    const NO_MICROPHONES: [&str; 14] = [
-        "null",
-        "lavrate",
-        "samplerate",
-        "speexrate",
-        "speex",
-        "upmix",
-        "vdownmix",
-        "oss",
-        "jack",
-        "dmix",
-        "surround",
-        "iec958",
-        "hdmi",
-        "front",
-    ];
+/// Without a sound server.
+#[cfg(not(all(feature = "mic", target_os = "linux")))]
+mod server {
+    use super::{AudioError, Capture, CaptureConfig, DeviceInfo};
 
-    /// How long a device that is being closed is waited for.
-    const CLOSING: Duration = Duration::from_millis(500);
-
-    /// Devices that are being closed, those that never finish included.
-    static N_CLOSING: AtomicUsize = AtomicUsize::new(0);
-
-    /// The number of them.
-    pub(crate) fn n_closing() -> usize {
-        N_CLOSING.load(Ordering::Relaxed)
+    pub(super) fn socket_path() -> Option<std::path::PathBuf> {
+        None
     }
 
-    /// A device that is being listened to; dropping it closes the device.
-    pub struct CaptureStream {
-        stream: Option<cpal::Stream>,
+    pub(super) fn open(_config: &CaptureConfig) -> Result<Option<Capture>, AudioError> {
+        Ok(None)
     }
 
-    impl Drop for CaptureStream {
-        /// Closing can hang for ever: libpulse deadlocks at times when its server ended. So it
-        /// is left to a thread of its own, which is given up where that happens.
-        fn drop(&mut self) {
-            let stream = self.stream.take();
-            let (closed, is_closed) = mpsc::channel();
-            let closing = thread::Builder::new()
-                .name("close-audio".into())
-                .spawn(move || {
-                    N_CLOSING.fetch_add(1, Ordering::Relaxed);
-                    drop(stream);
-                    N_CLOSING.fetch_sub(1, Ordering::Relaxed);
-                    let _ = closed.send(());
-                });
-            if closing.is_ok() && is_closed.recv_timeout(CLOSING).is_err() {
-                warn!("an audio device does not close; it is left behind");
-            }
-        }
+    pub(super) fn list() -> Result<Option<Vec<DeviceInfo>>, AudioError> {
+        Ok(None)
+    }
+}
+
+/// Without sound devices.
+#[cfg(not(feature = "mic"))]
+mod cards {
+    use super::{AudioError, Capture, CaptureConfig, DeviceInfo};
+
+    pub(super) fn open(_config: &CaptureConfig) -> Result<Capture, AudioError> {
+        Err(AudioError::NoMicSupport)
     }
 
-    impl Capture {
-        /// Opens the device that `config` names, in its own format, and starts it.
-        pub fn open(config: &CaptureConfig) -> Result<Capture, AudioError> {
-            let _quiet = Quiet::new();
-            let device = find_device(&config.device)?;
-            let name = device_name(&device);
-            let supported = device
-                .default_input_config()
-                .map_err(|error| open_error(&config.device, &name, &error))?;
-            let mut format = check_format(&name, &supported)?;
-            let counters = Arc::new(CaptureCounters::default());
-            let n_ring_frames = frames_of_ms(format.rate_hz, config.ring_ms).max(1);
-            let stream = |buffer| {
-                let (writer, reader) =
-                    capture_ring(n_ring_frames, format.n_channels, counters.clone());
-                let stream = start(&device, &supported, buffer, writer, counters.clone())?;
-                Ok::<_, cpal::Error>((stream, reader))
-            };
-            let wanted = buffer_size(&supported, frames_of_ms(format.rate_hz, config.buffer_ms));
-            let (stream, reader) = stream(wanted)
-                .or_else(|error| {
-                    debug!("{name}: no buffer of {wanted:?}: {error}");
-                    stream(BufferSize::Default)
-                })
-                .map_err(|error| device_error(&name, &error))?;
-            format.buffer_frames = stream.buffer_size().ok();
-            info!(
-                "listening to `{name}`: {} Hz, {} channels, {}, {} frames at once",
-                format.rate_hz,
-                format.n_channels,
-                format.sample_format,
-                format.buffer_frames.map_or("?".into(), |n| n.to_string())
-            );
-            Ok(Capture {
-                name,
-                format,
-                reader,
-                counters,
-                stream: CaptureStream {
-                    stream: Some(stream),
-                },
-            })
-        }
+    pub(super) fn list() -> Result<Vec<DeviceInfo>, AudioError> {
+        Err(AudioError::NoMicSupport)
     }
 
-    /// The input devices of this machine, the default one first.
-    pub fn list_devices() -> Result<Vec<DeviceInfo>, AudioError> {
-        let _quiet = Quiet::new();
-        let host = host()?;
-        let default = host.default_input_device();
-        let mut listed: Vec<DeviceInfo> = Vec::new();
-        for device in default.iter().cloned().chain(input_devices(&host)?) {
-            let id = device_id(&device);
-            if listed.iter().any(|known| known.id == id) {
-                continue;
-            }
-            // A device that cannot be asked cannot be listened to either.
-            let Ok(supported) = device.default_input_config() else {
-                debug!("audio device {id} cannot be opened for input");
-                continue;
-            };
-            let name = device_name(&device);
-            listed.push(DeviceInfo {
-                is_default: default.as_ref() == Some(&device),
-                default_format: check_format(&name, &supported).ok(),
-                formats: format_lines(&device),
-                name,
-                id,
-            });
-        }
-        Ok(listed)
+    pub(super) fn default_device() -> Option<String> {
+        None
     }
 
-    /// Name of the default input device in the sound system. On Linux that is always ALSA's
-    /// `default`, behind which a sound server moves streams from device to device by itself.
-    pub(crate) fn default_device() -> Option<String> {
-        let _quiet = Quiet::new();
-        let device = host().ok()?.default_input_device()?;
-        Some(device_id(&device))
-    }
-
-    /// While it lives, what ALSA's library would write to standard error on this thread goes to
-    /// the log instead: it tells of every device that it tried in vain.
-    struct Quiet {
-        #[cfg(target_os = "linux")]
-        output: Option<std::rc::Rc<std::cell::RefCell<alsa::Output>>>,
-    }
-
-    impl Quiet {
-        fn new() -> Self {
-            Quiet {
-                #[cfg(target_os = "linux")]
-                output: alsa::Output::local_error_handler().ok(),
-            }
-        }
-    }
-
-    impl Drop for Quiet {
-        fn drop(&mut self) {
-            #[cfg(target_os = "linux")]
-            if let Some(output) = &self.output {
-                for line in output.borrow().to_string().lines() {
-                    debug!("{line}");
-                }
-            }
-        }
-    }
-
-    fn host() -> Result<cpal::Host, AudioError> {
-        // Not the default host, which panics where the sound system is missing.
-        let mut last = "this machine has no sound system".to_owned();
-        for id in cpal::available_hosts() {
-            match cpal::host_from_id(id) {
-                Ok(host) => return Ok(host),
-                Err(error) => last = error.to_string(),
-            }
-        }
-        Err(AudioError::Host { detail: last })
-    }
-
-    /// The host's input devices without ALSA's plug-ins that are no devices.
-    fn input_devices(host: &cpal::Host) -> Result<Vec<Device>, AudioError> {
-        let devices = host.input_devices().map_err(|error| AudioError::Host {
-            detail: error.to_string(),
-        })?;
-        let is_device = |device: &Device| {
-            let id = device_id(device);
-            let kind = id.split(':').next().unwrap_or_default();
-            !NO_MICROPHONES.iter().any(|name| kind.starts_with(name))
-        };
-        Ok(devices.filter(is_device).collect())
-    }
-
-    fn device_name(device: &Device) -> String {
-        device
-            .description()
-            .map_or_else(|_| "unnamed".into(), |d| d.name().to_owned())
-    }
-
-    fn device_id(device: &Device) -> String {
-        device
-            .id()
-            .map_or_else(|_| device_name(device), |id| id.id().to_owned())
-    }
-
-    /// The device of that name: exactly, or else the first that contains it, in any case.
-    fn find_device(wanted: &str) -> Result<Device, AudioError> {
-        let host = host()?;
-        if is_default(wanted) {
-            return host.default_input_device().ok_or(AudioError::NoDevice);
-        }
-        let devices = input_devices(&host)?;
-        let wanted_lower = wanted.to_lowercase();
-        let names = |device: &Device| [device_id(device), device_name(device)];
-        let exact = devices
-            .iter()
-            .find(|d| names(d).iter().any(|n| n.eq_ignore_ascii_case(wanted)));
-        let partial = || {
-            devices.iter().find(|d| {
-                names(d)
-                    .iter()
-                    .any(|n| n.to_lowercase().contains(&wanted_lower))
-            })
-        };
-        exact
-            .or_else(partial)
-            .cloned()
-            .ok_or_else(|| AudioError::UnknownDevice {
-                name: wanted.into(),
-            })
-    }
-
-    fn check_format(
-        name: &str,
-        supported: &SupportedStreamConfig,
-    ) -> Result<CaptureFormat, AudioError> {
-        let rate_hz = supported.sample_rate();
-        let n_channels = usize::from(supported.channels());
-        if !(MIN_RATE_HZ..=MAX_RATE_HZ).contains(&rate_hz)
-            || !(1..=MAX_CHANNELS).contains(&n_channels)
-        {
-            return Err(AudioError::DeviceUnusable {
-                name: name.into(),
-                detail: format!("it offers {n_channels} channels at {rate_hz} Hz"),
-            });
-        }
-        Ok(CaptureFormat {
-            rate_hz,
-            n_channels,
-            sample_format: supported.sample_format().to_string(),
-            buffer_frames: None,
-        })
-    }
-
-    /// One line for each range of rates: the channels and sample formats that go with it.
-    fn format_lines(device: &Device) -> Vec<String> {
-        let Ok(ranges) = device.supported_input_configs() else {
-            return Vec::new();
-        };
-        let mut lines: BTreeMap<(u32, u32), (BTreeSet<u16>, BTreeSet<String>)> = BTreeMap::new();
-        for range in ranges {
-            let rates = (range.min_sample_rate(), range.max_sample_rate());
-            let (channels, formats) = lines.entry(rates).or_default();
-            channels.insert(range.channels());
-            formats.insert(range.sample_format().to_string());
-        }
-        let line = |((min, max), (channels, formats)): (_, (BTreeSet<u16>, BTreeSet<String>))| {
-            let rates = if min == max {
-                format!("{min} Hz")
-            } else {
-                format!("{min}-{max} Hz")
-            };
-            let formats: Vec<String> = formats.into_iter().collect();
-            format!(
-                "{rates}, {}, {}",
-                channel_text(&channels),
-                formats.join(" ")
-            )
-        };
-        lines.into_iter().map(line).collect()
-    }
-
-    /// Channel counts for people: `1-8 channels`, `1, 2, 6 channels`.
-    fn channel_text(channels: &BTreeSet<u16>) -> String {
-        let (Some(&first), Some(&last)) = (channels.first(), channels.last()) else {
-            return String::new();
-        };
-        if last == 1 {
-            return "1 channel".into();
-        }
-        if channels.len() > 2 && usize::from(last - first) + 1 == channels.len() {
-            return format!("{first}-{last} channels");
-        }
-        let counts: Vec<String> = channels.iter().map(u16::to_string).collect();
-        format!("{} channels", counts.join(", "))
-    }
-
-    fn frames_of_ms(rate_hz: u32, ms: u32) -> usize {
-        (u64::from(rate_hz) * u64::from(ms) / 1_000) as usize
-    }
-
-    /// The wanted buffer, as near as the device says it can.
-    fn buffer_size(supported: &SupportedStreamConfig, n_frames: usize) -> BufferSize {
-        let n_frames = u32::try_from(n_frames).unwrap_or(u32::MAX).max(1);
-        match *supported.buffer_size() {
-            SupportedBufferSize::Range { min, max } if min <= max => {
-                BufferSize::Fixed(n_frames.clamp(min, max))
-            }
-            _ => BufferSize::Fixed(n_frames),
-        }
-    }
-
-    /// Builds the stream for the device's sample format and starts it.
-    fn start(
-        device: &Device,
-        supported: &SupportedStreamConfig,
-        buffer_size: BufferSize,
-        writer: RingWriter,
-        counters: Arc<CaptureCounters>,
-    ) -> Result<cpal::Stream, cpal::Error> {
-        let config = StreamConfig {
-            buffer_size,
-            ..supported.config()
-        };
-        let callback = Callback {
-            writer,
-            counters,
-            rate_hz: config.sample_rate,
-            n_channels: usize::from(config.channels),
-            end_of_last: None,
-        };
-        let stream = match supported.sample_format() {
-            SampleFormat::I8 => build::<i8>(device, config, callback),
-            SampleFormat::I16 => build::<i16>(device, config, callback),
-            SampleFormat::I24 => build::<cpal::I24>(device, config, callback),
-            SampleFormat::I32 => build::<i32>(device, config, callback),
-            SampleFormat::I64 => build::<i64>(device, config, callback),
-            SampleFormat::U8 => build::<u8>(device, config, callback),
-            SampleFormat::U16 => build::<u16>(device, config, callback),
-            SampleFormat::U24 => build::<cpal::U24>(device, config, callback),
-            SampleFormat::U32 => build::<u32>(device, config, callback),
-            SampleFormat::U64 => build::<u64>(device, config, callback),
-            SampleFormat::F32 => build::<f32>(device, config, callback),
-            SampleFormat::F64 => build::<f64>(device, config, callback),
-            _ => Err(cpal::Error::new(ErrorKind::UnsupportedConfig)),
-        }?;
-        stream.play()?;
-        Ok(stream)
-    }
-
-    fn build<T>(
-        device: &Device,
-        config: StreamConfig,
-        mut callback: Callback,
-    ) -> Result<cpal::Stream, cpal::Error>
-    where
-        T: SizedSample,
-        f32: FromSample<T>,
-    {
-        let counters = callback.counters.clone();
-        device.build_input_stream(
-            config,
-            move |frames: &[T], about: &InputCallbackInfo| callback.data(frames, about),
-            move |error: cpal::Error| note_error(&counters, &error),
-            Some(DEVICE_POLL),
-        )
-    }
-
-    /// What runs on the sound system's thread.
-    struct Callback {
-        writer: RingWriter,
-        counters: Arc<CaptureCounters>,
-        rate_hz: u32,
-        n_channels: usize,
-        /// When the sound after the last delivery began, on the stream's clock.
-        end_of_last: Option<StreamInstant>,
-    }
-
-    impl Callback {
-        fn data<T>(&mut self, frames: &[T], about: &InputCallbackInfo)
-        where
-            T: SizedSample,
-            f32: FromSample<T>,
-        {
-            let begin = about.timestamp().capture;
-            if self.counters.take_xrun() {
-                self.note_gap(begin);
-            }
-            self.writer
-                .write(frames, |sample| f32::from_sample_(sample));
-            let n_frames = (frames.len() / self.n_channels) as u64;
-            let length = Duration::from_nanos(n_frames * 1_000_000_000 / u64::from(self.rate_hz));
-            self.end_of_last = begin.checked_add(length);
-        }
-
-        /// After an overrun: the time between two deliveries tells what is missing.
-        fn note_gap(&mut self, begin: StreamInstant) {
-            let Some(end) = self.end_of_last else {
-                return;
-            };
-            let gap_s = begin
-                .saturating_duration_since(end)
-                .as_secs_f64()
-                .min(MAX_GAP_S);
-            let n_frames = (gap_s * f64::from(self.rate_hz)) as u64;
-            self.writer.note_lost(n_frames);
-        }
-    }
-
-    /// Sorts an error of a running stream; on the sound system's thread, so it only counts.
-    fn note_error(counters: &CaptureCounters, error: &cpal::Error) {
-        match error.kind() {
-            ErrorKind::Xrun => counters.note_xrun(),
-            // The stream goes on, elsewhere or less promptly.
-            ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {}
-            ErrorKind::DeviceNotAvailable | ErrorKind::HostUnavailable => {
-                counters.set_fault(Fault::Gone);
-            }
-            ErrorKind::StreamInvalidated | ErrorKind::UnsupportedConfig => {
-                counters.set_fault(Fault::Changed);
-            }
-            ErrorKind::PermissionDenied => counters.set_fault(Fault::Denied),
-            _ => counters.note_error(),
-        }
-    }
-
-    /// Some hosts name a default device even where there is none at all.
-    fn open_error(wanted: &str, name: &str, error: &cpal::Error) -> AudioError {
-        match error.kind() {
-            ErrorKind::DeviceNotAvailable if is_default(wanted) => AudioError::NoDevice,
-            _ => device_error(name, error),
-        }
-    }
-
-    fn device_error(name: &str, error: &cpal::Error) -> AudioError {
-        AudioError::DeviceUnusable {
-            name: name.into(),
-            detail: error.to_string().trim_end_matches('.').to_owned(),
-        }
+    pub(super) fn n_closing() -> usize {
+        0
     }
 }

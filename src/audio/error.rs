@@ -137,6 +137,17 @@ pub enum AudioError {
         /// How it showed.
         detail: String,
     },
+    /// The sound server does not answer.
+    #[error(
+        "the sound server at {path} does not serve: {detail}; start it again (systemctl --user restart \
+         pipewire-pulse, or pulseaudio), or remove that file if there is none any more"
+    )]
+    Server {
+        /// Its socket.
+        path: String,
+        /// What was found.
+        detail: String,
+    },
     /// The sound system does not answer.
     #[error("cannot list audio devices: {detail}; check that the sound system runs")]
     Host {
@@ -154,6 +165,7 @@ impl Classify for AudioError {
             | AudioError::UnknownDevice { .. }
             | AudioError::DeviceUnusable { .. }
             | AudioError::DeviceLost { .. }
+            | AudioError::Server { .. }
             | AudioError::Host { .. } => Kind::Device,
             _ => Kind::Input,
         }

@@ -1,8 +1,8 @@
 //! One device as an audio source, for as long as it delivers.
 //!
 //! In: the ring that the sound system's callback fills. Out: mono samples at 16 kHz, gaps told
-//! apart. Runs on the thread that reads it; where nothing is there it sleeps a few milliseconds
-//! at a time. It ends with an error when the device is lost; [`Microphone`](super::Microphone) opens
+//! apart. Runs on the thread that reads it; where nothing is there it sleeps 20 ms at a
+//! time. It ends with an error when the device is lost; [`Microphone`](super::Microphone) opens
 //! it again.
 
 use std::sync::Arc;
@@ -20,11 +20,9 @@ use super::{AudioError, AudioSource, Heard};
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::event::GapReason;
 
-/// How long a reader that found nothing sleeps before it looks again.
-const POLL: Duration = Duration::from_millis(10);
-/// Part of the time that a device collects which a reader sleeps after it took something.
-const NAP: f64 = 0.7;
-const MAX_NAP_S: f64 = 0.05;
+/// How long a reader sleeps before it looks again. Shorter makes nothing prompter, the detector's windows
+/// are 32 ms, and costs a day's worth of waking up.
+const POLL: Duration = Duration::from_millis(20);
 /// A reader that found nothing for so long says so.
 const NOTHING: Duration = Duration::from_millis(200);
 /// A device that is silent to the last bit for so long is muted or refused.
@@ -46,8 +44,6 @@ pub struct MicSource {
     n_zero_frames: Option<u64>,
     stall: Stall,
     stop: Arc<AtomicBool>,
-    /// How long nothing new can be expected.
-    nap: Option<Duration>,
     /// Dropping it closes the device.
     _stream: Option<CaptureStream>,
 }
@@ -84,7 +80,6 @@ impl MicSource {
             n_zero_frames: Some(0),
             stall: Stall::new(config.stall_ms),
             stop: Arc::new(AtomicBool::new(false)),
-            nap: None,
             _stream: stream,
         })
     }
@@ -131,8 +126,6 @@ impl MicSource {
             return false;
         }
         self.stall.delivered();
-        let collected_s = n_frames as f64 / f64::from(self.format.rate_hz);
-        self.nap = Some(Duration::from_secs_f64(NAP * collected_s.min(MAX_NAP_S)));
         self.watch_zeros(n_frames as u64);
         self.front.push(&self.interleaved, self.ready.refill());
         true
@@ -187,7 +180,7 @@ impl AudioSource for MicSource {
             if began.elapsed() >= NOTHING {
                 return Ok(Heard::Nothing);
             }
-            thread::sleep(self.nap.take().unwrap_or(POLL));
+            thread::sleep(POLL);
         }
         Ok(self.ready.hand_out(out))
     }

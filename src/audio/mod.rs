@@ -6,6 +6,8 @@
 //! whole recording except [`decode_file`], which was asked to.
 
 mod capture;
+#[cfg(feature = "mic")]
+mod cards;
 mod error;
 mod file;
 mod front;
@@ -15,6 +17,8 @@ mod microphone;
 mod mono;
 mod packets;
 mod pcm;
+#[cfg(all(feature = "mic", target_os = "linux"))]
+mod pulse;
 mod resample;
 mod ring;
 mod stall;
@@ -27,7 +31,9 @@ use std::path::{Path, PathBuf};
 use crate::event::{DeviceState, GapReason};
 use crate::stats::Stats;
 
-pub use capture::{Capture, CaptureConfig, CaptureFormat, CaptureStream, DeviceInfo, list_devices};
+pub use capture::{
+    Capture, CaptureConfig, CaptureFormat, CaptureStream, DeviceInfo, list_devices, sound_server,
+};
 pub use error::AudioError;
 pub use file::FileSource;
 pub use front::{Front, FrontOptions};

@@ -37,7 +37,7 @@ pub(super) struct FrontThread {
     recent: Vec<f32>,
 }
 
-/// Most of [`FrontThread::recent`].
+/// What is kept at least of [`FrontThread::recent`], and half of what is kept at most.
 const RECENT_SAMPLES: usize = 16_000;
 
 impl FrontThread {
@@ -143,9 +143,12 @@ impl FrontThread {
         if self.front.is_speaking() {
             return self.recent.clear();
         }
+        // What is too old goes a second at a time: to move the rest is what costs.
+        if self.recent.len() + samples.len() > 2 * RECENT_SAMPLES {
+            let n_old = self.recent.len() - RECENT_SAMPLES;
+            self.recent.drain(..n_old);
+        }
         self.recent.extend_from_slice(samples);
-        let n_old = self.recent.len().saturating_sub(RECENT_SAMPLES);
-        self.recent.drain(..n_old);
     }
 
     fn gap(&mut self, n_samples: u64, reason: GapReason) {

@@ -9,7 +9,7 @@ use crate::audio::{DeviceInfo, list_devices};
 
 mod watch;
 
-pub(crate) use watch::{described, level};
+pub(crate) use watch::level;
 
 const EXAMPLES: &str = "\
 Examples:

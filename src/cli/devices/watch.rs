@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::audio::{CaptureFormat, Loudness, Meter, Reading, ZEROS_ADVICE};
+use crate::audio::{Loudness, Meter, Reading, ZEROS_ADVICE};
 use crate::cli::failure::say;
 use crate::cli::output::{self, Out, json};
 use crate::cli::setup::Setup;
@@ -110,7 +110,7 @@ impl Watch {
                 format: &format.sample_format,
                 buffer_frames: format.buffer_frames,
             }),
-            _ => format!("{name}: {}", described(format)),
+            _ => format!("{name}: {format}"),
         };
         self.out.line(&text)
     }
@@ -198,18 +198,6 @@ impl Watch {
             _ => Ok(()),
         }
     }
-}
-
-/// A format for people.
-pub(crate) fn described(format: &CaptureFormat) -> String {
-    let CaptureFormat {
-        rate_hz,
-        n_channels,
-        sample_format,
-        ..
-    } = format;
-    let plural = if *n_channels == 1 { "" } else { "s" };
-    format!("{rate_hz} Hz, {n_channels} channel{plural}, {sample_format}")
 }
 
 /// `=` up to the RMS, `|` where the peak is.

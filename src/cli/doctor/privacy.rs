@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::actions;
+use crate::audio::sound_server;
 use crate::cli::output::{self, Out, json};
 use crate::cli::setup::Setup;
 use crate::cli::{Failure, Globals};
@@ -129,8 +130,11 @@ impl Listing {
 
     fn sound_and_text(&mut self, config: &Config) {
         let device = &config.audio.device;
-        self.reads
-            .push(item(format!("the microphone `{device}`"), "audio.device"));
+        let through = sound_server().map_or(String::new(), |path| {
+            format!(", through the sound server at unix:{}", path.display())
+        });
+        let microphone = format!("the microphone `{device}`{through}");
+        self.reads.push(item(microphone, "audio.device"));
         let captions = "standard output: what was said (the systemd units throw it away)";
         self.writes.push(item(captions, "hark run"));
         let said = match config.log.level >= log::LevelFilter::Debug

@@ -10,7 +10,7 @@ use crate::audio::{
     list_devices,
 };
 use crate::cli::Failure;
-use crate::cli::devices::{described, level};
+use crate::cli::devices::level;
 use crate::cli::setup::Setup;
 use crate::error::Kind;
 
@@ -78,7 +78,7 @@ pub(super) fn devices(setup: &Setup, daemon_runs: bool) -> Heard {
 fn listed(devices: &[DeviceInfo]) -> String {
     let each = devices.iter().map(|device| {
         let format = device.default_format.as_ref();
-        let format = format.map_or("no usable format".to_owned(), described);
+        let format = format.map_or("no usable format".to_owned(), CaptureFormat::to_string);
         let mark = if device.is_default { ", default" } else { "" };
         format!("{} ({format}{mark})", device.name)
     });
@@ -148,9 +148,9 @@ fn judged(second: &Second) -> Check {
         reading,
     } = second;
     let level = level(&reading.loudness);
-    let found = format!("{name}: {}, {level}", described(format));
+    let found = format!("{name}: {format}, {level}");
     if reading.n_nonzero == 0 {
-        let found = format!("{name}: {}, nothing but zeros", described(format));
+        let found = format!("{name}: {format}, nothing but zeros");
         return Check::warn(
             MICROPHONE,
             found,
