@@ -58,8 +58,11 @@ pub fn command(args: &[&str]) -> Command {
         .args(args)
         .env("HARK_MODELS", super::root().join("models"));
     command.env_remove("RUST_BACKTRACE").env_remove("RUST_LOG");
-    // Nothing is there, and nothing can be made there: libpulse would.
+    // Nothing is there, and nothing can be made there.
     command.env("XDG_CONFIG_HOME", "/dev/null/config");
+    // This machine's sound is none either; libpulse, which ALSA may load, has a voice of its own.
+    command.env("ALSA_CONFIG_PATH", "/dev/null/none");
+    command.env("PULSE_SERVER", "unix:/dev/null/pulse");
     // No configuration file lies here.
     command.current_dir(super::root().join("tests"));
     command
