@@ -165,16 +165,20 @@ impl Capture {
     /// # Errors
     /// If it is not there, or cannot be used.
     pub fn open(config: &CaptureConfig) -> Result<Capture, AudioError> {
+        // What ALSA alone calls so. Any other name must not take a card that the server is about to use.
+        let is_card = config.device.contains(':') || config.device == ALSA_SERVER;
         match server::open(config) {
             Ok(Some(capture)) => Ok(capture),
+            Ok(None) if server::was_seen() && !is_card => Err(AudioError::NoDevice),
             Ok(None) => cards::open(config),
-            // A device of the system's can be used without the server; what is the default one, only the
-            // server knows, and where it is about to come back, nothing must be in its way.
-            Err(error) if !config.wants_default() => cards::open(config).map_err(|_| error),
+            Err(error) if is_card => cards::open(config).map_err(|_| error),
             Err(error) => Err(error),
         }
     }
 }
+
+/// The sound server as ALSA sees it.
+const ALSA_SERVER: &str = "pulse";
 
 /// The input devices of this machine: those of its sound server first, the default one at the head.
 ///
@@ -185,8 +189,9 @@ pub fn list_devices() -> Result<Vec<DeviceInfo>, AudioError> {
         None => cards::list(),
         Some(mut devices) => {
             // ALSA's names for the server lead to the same sources.
-            let is_server =
-                |card: &DeviceInfo| ["default", "pulse", "pipewire"].contains(&card.id.as_str());
+            let is_server = |card: &DeviceInfo| {
+                ["default", ALSA_SERVER, "pipewire"].contains(&card.id.as_str())
+            };
             let cards = cards::list().unwrap_or_default();
             devices.extend(cards.into_iter().filter(|card| !is_server(card)));
             Ok(devices)
@@ -199,6 +204,11 @@ pub fn sound_server() -> Option<PathBuf> {
     server::socket_path()
 }
 
+/// Where the secret that lets this user into the sound server may lie.
+pub fn sound_server_secrets() -> Vec<PathBuf> {
+    server::cookie_paths()
+}
+
 /// Devices that are being closed, those that never finish included.
 pub(super) fn n_closing() -> usize {
     cards::n_closing()
@@ -207,9 +217,9 @@ pub(super) fn n_closing() -> usize {
 /// Which device is the default one now, where that must be asked: a sound server moves what listens to its
 /// default device by itself.
 pub(super) fn default_device() -> Option<String> {
-    match sound_server() {
-        Some(_) => None,
-        None => cards::default_device(),
+    match server::was_seen() || sound_server().is_some() {
+        true => None,
+        false => cards::default_device(),
     }
 }
 
@@ -240,6 +250,14 @@ mod server {
 
     pub(super) fn socket_path() -> Option<std::path::PathBuf> {
         None
+    }
+
+    pub(super) fn was_seen() -> bool {
+        false
+    }
+
+    pub(super) fn cookie_paths() -> Vec<std::path::PathBuf> {
+        Vec::new()
     }
 
     pub(super) fn open(_config: &CaptureConfig) -> Result<Option<Capture>, AudioError> {

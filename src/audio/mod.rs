@@ -33,6 +33,7 @@ use crate::stats::Stats;
 
 pub use capture::{
     Capture, CaptureConfig, CaptureFormat, CaptureStream, DeviceInfo, list_devices, sound_server,
+    sound_server_secrets,
 };
 pub use error::AudioError;
 pub use file::FileSource;

@@ -37,10 +37,18 @@ pub enum Fault {
     Denied,
     /// It reports errors and no sound.
     Failing,
+    /// Nobody listened for so long that some of its sound may be missing.
+    Late,
 }
 
 impl Fault {
-    const ALL: [Fault; 4] = [Fault::Gone, Fault::Changed, Fault::Denied, Fault::Failing];
+    const ALL: [Fault; 5] = [
+        Fault::Gone,
+        Fault::Changed,
+        Fault::Denied,
+        Fault::Failing,
+        Fault::Late,
+    ];
 
     /// The fault in words.
     pub fn describe(self) -> &'static str {
@@ -49,6 +57,7 @@ impl Fault {
             Fault::Changed => "its format changed",
             Fault::Denied => "the system refuses access to the microphone",
             Fault::Failing => "it reports errors instead of sound",
+            Fault::Late => "this program stood still for too long",
         }
     }
 

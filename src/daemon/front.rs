@@ -145,7 +145,7 @@ impl FrontThread {
         }
         // What is too old goes a second at a time: to move the rest is what costs.
         if self.recent.len() + samples.len() > 2 * RECENT_SAMPLES {
-            let n_old = self.recent.len() - RECENT_SAMPLES;
+            let n_old = self.recent.len().saturating_sub(RECENT_SAMPLES);
             self.recent.drain(..n_old);
         }
         self.recent.extend_from_slice(samples);
@@ -201,7 +201,8 @@ impl FrontThread {
         send(&self.hops.speech, ToRecogniser::Renew(Box::new(renewal)));
         // Somebody may have begun to speak without the old front's being sure.
         let recent = std::mem::take(&mut self.recent);
-        self.front.start_at(self.n_read - recent.len() as u64);
+        self.front
+            .start_at(self.n_read.saturating_sub(recent.len() as u64));
         self.work(|front, sink| front.push(&recent, sink));
         self.recent = recent;
     }

@@ -2,7 +2,8 @@
 //!
 //! In: the name of a source. Out: a running stream whose thread reads sound from the server's socket and
 //! writes it to a ring. The server converts nothing but the sample format, keeps what is not read yet
-//! (4 MB), and moves a stream to the new default source itself. ALSA's plug-in for PulseAudio would give the
+//! (4 MB), and moves a stream to the new default source itself. PipeWire tells nobody who speaks so old a
+//! version that a source is gone: that shows by its silence. ALSA's plug-in for PulseAudio would give the
 //! same sound at fifty times the processor time: it wakes its reader long before a period is there.
 
 mod message;
@@ -14,10 +15,12 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{debug, info};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::AudioError;
 use super::capture::{
@@ -29,17 +32,21 @@ use message::{
     read_message,
 };
 
-/// How long an answer is waited for.
+/// How long an answer is waited for; a device may have to be woken first.
 const ANSWER: Duration = Duration::from_secs(2);
+const FIRST_SOUND: Duration = Duration::from_secs(5);
+/// Who has not been able to listen for so long may have missed some: the server keeps 11 s of the widest format
+/// and tells nobody when that is full.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Bytes of the secret that lets a client in.
 const COOKIE: usize = 256;
 /// At least one period of most formats.
 const SOCKET_BUFFER: usize = 32 << 10;
 
-/// Opens the source that `config` names; `None` where there is no server or it has none of that name.
+/// Opens the source that `config` names; `None` where there is no server.
 ///
 /// # Errors
-/// If the server does not answer, or has no source at all.
+/// If the server does not answer, or has no such source.
 pub(super) fn open(config: &CaptureConfig) -> Result<Option<Capture>, AudioError> {
     let Some(path) = socket_path() else {
         return Ok(None);
@@ -51,21 +58,21 @@ pub(super) fn open(config: &CaptureConfig) -> Result<Option<Capture>, AudioError
         false => find_named(&sources, &config.device, |s| [s.name.clone(), s.title()]),
     };
     match source {
-        Some(source) => server.record(source, config).map(Some),
+        Some(source) => server.record(source, &sources, config).map(Some),
         None if config.wants_default() => Err(AudioError::NoDevice),
-        None => Ok(None),
+        None => Err(AudioError::UnknownDevice {
+            name: config.device.clone(),
+        }),
     }
 }
 
-/// The server's sources, the default one first and those that hear what is played last; `None` where there is
-/// no server.
+/// The server's sources; `None` where there is no server.
 pub(super) fn list() -> Result<Option<Vec<DeviceInfo>>, AudioError> {
     let Some(path) = socket_path() else {
         return Ok(None);
     };
     let mut server = Server::connect(&path)?;
-    let (mut sources, default) = server.sources().map_err(|error| server.error(&error))?;
-    sources.sort_by_key(|source| (source.name != default, source.is_monitor));
+    let (sources, default) = server.sources().map_err(|error| server.error(&error))?;
     let info = |source: &Source| {
         let format = source.format().ok();
         DeviceInfo {
@@ -78,6 +85,13 @@ pub(super) fn list() -> Result<Option<Vec<DeviceInfo>>, AudioError> {
     };
     Ok(Some(sources.iter().map(info).collect()))
 }
+
+/// Whether a server has answered since this program began.
+pub(super) fn was_seen() -> bool {
+    SEEN.load(Ordering::Relaxed)
+}
+
+static SEEN: AtomicBool = AtomicBool::new(false);
 
 /// Where the server listens, if there is one: `PULSE_SERVER`, the user's own, the system's.
 pub(super) fn socket_path() -> Option<PathBuf> {
@@ -107,8 +121,8 @@ fn local_socket(server: &str) -> Option<&str> {
     path.starts_with('/').then_some(path)
 }
 
-/// The secret that lets this user in; zeros where there is none: the server knows its own user anyway.
-fn cookie() -> Vec<u8> {
+/// Where the secret that lets this user in may lie.
+pub(super) fn cookie_paths() -> Vec<PathBuf> {
     let home = env::var_os("HOME").map(PathBuf::from);
     let config = env::var_os("XDG_CONFIG_HOME")
         .map(PathBuf::from)
@@ -118,12 +132,17 @@ fn cookie() -> Vec<u8> {
         config.map(|dir| dir.join("pulse/cookie")),
         home.map(|dir| dir.join(".pulse-cookie")),
     ];
+    paths.into_iter().flatten().collect()
+}
+
+/// The secret; zeros where there is none: the server knows its own user anyway.
+fn cookie() -> Vec<u8> {
     let read = |path: PathBuf| {
         let mut cookie = Vec::new();
         let mut file = File::open(path).ok()?.take(COOKIE as u64);
         (file.read_to_end(&mut cookie).ok()? == COOKIE).then_some(cookie)
     };
-    let mut found = paths.into_iter().flatten().filter_map(read);
+    let mut found = cookie_paths().into_iter().filter_map(read);
     found.next().unwrap_or_else(|| vec![0; COOKIE])
 }
 
@@ -214,7 +233,7 @@ impl Server {
     }
 
     fn hello(path: &Path) -> io::Result<Server> {
-        let socket = UnixStream::connect(path)?;
+        let socket = connect(path)?;
         socket.set_read_timeout(Some(ANSWER))?;
         socket.set_write_timeout(Some(ANSWER))?;
         let mut server = Server {
@@ -232,6 +251,7 @@ impl Server {
             ("application.process.binary", "hark"),
         ];
         server.ask(command::SET_CLIENT_NAME, |m| m.properties(&about))?;
+        SEEN.store(true, Ordering::Relaxed);
         Ok(server)
     }
 
@@ -241,8 +261,12 @@ impl Server {
         self.next_tag += 1;
         let message = with(Message::new(what, tag)).finish();
         self.socket.get_mut().write_all(&message)?;
-        // What else the server has to say comes in between.
+        // What else the server has to say comes in between, for as long as an answer may take.
+        let begun = Instant::now();
         let about = loop {
+            if begun.elapsed() > FIRST_SOUND {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
             if read_message(&mut self.socket, &mut self.payload)? != CONTROL {
                 continue;
             }
@@ -261,7 +285,8 @@ impl Server {
         }
     }
 
-    /// All sources, and the name of the default one.
+    /// All sources, the default one first and those that hear what is played last, and the name of the
+    /// default one.
     fn sources(&mut self) -> io::Result<(Vec<Source>, String)> {
         let mut fields = self.ask(command::GET_SERVER_INFO, |m| m)?;
         for _name_version_user_host in 0..4 {
@@ -275,12 +300,18 @@ impl Server {
         while !fields.is_empty() {
             sources.push(Source::read(&mut fields)?);
         }
+        sources.sort_by_key(|source| (source.name != default, source.is_monitor));
         Ok((sources, default))
     }
 
     /// Listens to a source.
-    fn record(mut self, source: &Source, config: &CaptureConfig) -> Result<Capture, AudioError> {
-        let name = source.title();
+    fn record(
+        mut self,
+        source: &Source,
+        sources: &[Source],
+        config: &CaptureConfig,
+    ) -> Result<Capture, AudioError> {
+        let path = self.path.clone();
         let mut format = source.format()?;
         let spec = source.spec();
         let n_frame_bytes = format.n_channels * if spec.format == S16_LE { 2 } else { 4 };
@@ -289,7 +320,7 @@ impl Server {
         let follows = config.wants_default() && env::var_os("PULSE_SOURCE").is_none();
         let index = if follows { NONE } else { source.index };
         let stream = |m: Message| {
-            let (corked, remap, remix, fix, variable_rate, peaks) =
+            let (corked, no_remap, no_remix, fix, variable_rate, peaks) =
                 (false, false, false, false, false, false);
             let adjust_latency = true;
             m.spec(spec)
@@ -299,8 +330,8 @@ impl Server {
                 .u32(NONE)
                 .bool(corked)
                 .u32(n_period_bytes as u32)
-                .bool(remap)
-                .bool(remix)
+                .bool(no_remap)
+                .bool(no_remix)
                 .bool(fix)
                 .bool(fix)
                 .bool(fix)
@@ -311,22 +342,26 @@ impl Server {
                 .properties(&[("media.name", "microphone")])
                 .u32(NONE)
         };
+        let unusable = |error: io::Error| AudioError::DeviceUnusable {
+            name: source.title(),
+            detail: detail(&error),
+        };
+        let patient = self.socket.get_ref().set_read_timeout(Some(FIRST_SOUND));
+        patient.map_err(|error| host_error(&path, &error))?;
         let reply = self.ask(command::CREATE_RECORD_STREAM, stream);
         let read = |mut fields: Fields| {
             let (channel, _index, _max) = (fields.u32()?, fields.u32()?, fields.u32()?);
-            let period = fields.u32()?;
-            match fields.spec()? == spec {
-                true => Ok((channel, period as usize / n_frame_bytes)),
+            let (period, granted) = (fields.u32()?, fields.spec()?);
+            let (_positions, _index) = (fields.positions()?, fields.u32()?);
+            match granted == spec {
+                true => Ok((channel, period as usize / n_frame_bytes, fields.text()?)),
                 false => Err(malformed()),
             }
         };
-        let (channel, n_period_frames) =
-            reply
-                .and_then(read)
-                .map_err(|error| AudioError::DeviceUnusable {
-                    name: name.clone(),
-                    detail: error.to_string(),
-                })?;
+        let (channel, n_period_frames, heard) = reply.and_then(read).map_err(unusable)?;
+        // The server may have another one in mind for this program.
+        let heard = sources.iter().find(|other| other.name == heard);
+        let name = heard.unwrap_or(source).title();
         format.buffer_frames = u32::try_from(n_period_frames).ok();
         info!("listening to `{name}`: {format}, {n_period_frames} frames at once");
         let counters = Arc::new(CaptureCounters::default());
@@ -337,9 +372,8 @@ impl Server {
             format: spec.format,
             writer,
             counters: counters.clone(),
-            samples: Vec::with_capacity(n_period_frames * format.n_channels),
+            samples: Vec::new(),
         };
-        let path = self.path.clone();
         let stream = Stream::start(self, listener).map_err(|error| host_error(&path, &error))?;
         Ok(Capture {
             name,
@@ -372,8 +406,13 @@ impl Stream {
         // From now on the server speaks when it has something; who listens sees when it does not.
         socket.set_read_timeout(None)?;
         let listen = move || {
+            let mut before = Instant::now();
             let fault = loop {
                 let next = read_message(&mut from, &mut payload);
+                if before.elapsed() > LONGEST_PAUSE {
+                    break Fault::Late;
+                }
+                before = Instant::now();
                 match next.and_then(|channel| listener.take(channel, &payload)) {
                     Ok(None) => {}
                     Ok(Some(fault)) => break fault,
@@ -455,16 +494,27 @@ impl Listener {
     }
 }
 
+/// Connects without waiting: a server that stands still has no room for more clients after a while.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let socket = UnixStream::from(socket);
+    socket.set_nonblocking(false)?;
+    Ok(socket)
+}
+
 fn host_error(path: &Path, error: &io::Error) -> AudioError {
-    let detail = match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            format!("no answer within {} s", ANSWER.as_secs())
-        }
-        _ => error.to_string(),
-    };
     AudioError::Server {
         path: path.display().to_string(),
-        detail,
+        detail: detail(error),
+    }
+}
+
+fn detail(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "it does not answer".into(),
+        _ => error.to_string(),
     }
 }
 

@@ -66,6 +66,7 @@ fn well(about: u32, tag: u32) -> Vec<Vec<u8>> {
         }
         command::CREATE_RECORD_STREAM => {
             let message = reply.u32(3).u32(9).u32(0).u32(640).spec(SPEC);
+            let message = message.positions(&[0]).u32(1).text(Some("usb"));
             let sound: Vec<u8> = [8_192i16, -16_384]
                 .iter()
                 .flat_map(|s| s.to_le_bytes())
@@ -80,7 +81,7 @@ fn record(path: &Path) -> Result<Capture, AudioError> {
     let mut server = Server::connect(path)?;
     let (sources, default) = server.sources().map_err(|error| server.error(&error))?;
     assert_eq!((sources.len(), default.as_str()), (1, "usb"));
-    server.record(&sources[0], &CaptureConfig::default())
+    server.record(&sources[0], &sources, &CaptureConfig::default())
 }
 
 /// What was heard until the stream ended, and why it did.
@@ -170,7 +171,23 @@ fn nonsense_in_a_stream_ends_it() {
 fn a_server_that_hangs_is_given_up() {
     let (_folder, path) = serve(|_, _| Vec::new());
     let error = record(&path).err().unwrap().to_string();
-    assert!(error.contains("no answer within 2 s"), "{error}");
+    assert!(error.contains("it does not answer"), "{error}");
+}
+
+#[test]
+fn a_server_without_room_for_more_is_given_up_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("native");
+    let _nobody_accepts = UnixListener::bind(&path).unwrap();
+    let mut waiting = Vec::new();
+    let error = loop {
+        match connect(&path) {
+            Ok(socket) => waiting.push(socket),
+            Err(error) => break error,
+        }
+        assert!(waiting.len() < 10_000);
+    };
+    assert_eq!(detail(&error), "it does not answer");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::actions;
-use crate::audio::sound_server;
+use crate::audio::{sound_server, sound_server_secrets};
 use crate::cli::output::{self, Out, json};
 use crate::cli::setup::Setup;
 use crate::cli::{Failure, Globals};
@@ -130,11 +130,25 @@ impl Listing {
 
     fn sound_and_text(&mut self, config: &Config) {
         let device = &config.audio.device;
-        let through = sound_server().map_or(String::new(), |path| {
-            format!(", through the sound server at unix:{}", path.display())
-        });
-        let microphone = format!("the microphone `{device}`{through}");
+        let microphone = format!("the microphone `{device}`");
         self.reads.push(item(microphone, "audio.device"));
+        if let Some(path) = sound_server() {
+            let server = format!("unix:{}: the sound server's microphones", path.display());
+            self.reads.push(item(server, "audio.device"));
+            let secrets = sound_server_secrets();
+            let secrets = secrets.iter().filter(|path| path.exists()).take(1);
+            self.reads.extend(secrets.map(|path| {
+                let what = format!("{}: lets you into the sound server", path.display());
+                item(what, "audio.device")
+            }));
+        } else if let Ok(server) = std::env::var("PULSE_SERVER")
+            && !server.contains('/')
+        {
+            self.contacts.push(item(
+                format!("the sound server {server}, through ALSA"),
+                "PULSE_SERVER",
+            ));
+        }
         let captions = "standard output: what was said (the systemd units throw it away)";
         self.writes.push(item(captions, "hark run"));
         let said = match config.log.level >= log::LevelFilter::Debug
