@@ -13,7 +13,7 @@
 //! * **One engine.** [`kernels`] is the only module with intrinsics and `unsafe`; it picks its
 //!   code for the CPU at run time and is checked against a scalar reference.
 //!
-//! Modules import downward only: `clock error event guard place process stats` · `quant kernels dsp` ·
+//! Modules import downward only: `clock error event guard place process random stats` · `quant kernels dsp` ·
 //! `format nn text` · `vad whisper` · `audio command speech` · `config dialogue ledger pipeline` ·
 //! `daemon cli`; `models` stands beside `format`. `tests/tidy.rs` holds that.
 
@@ -23,6 +23,7 @@ pub mod event;
 pub mod guard;
 pub mod place;
 pub(crate) mod process;
+pub(crate) mod random;
 pub mod stats;
 
 pub mod dsp;

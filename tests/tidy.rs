@@ -14,7 +14,7 @@ use std::process::Command;
 /// one of [`NO_SIBLINGS`].
 const LAYERS: &[&[&str]] = &[
     &[
-        "clock", "error", "event", "guard", "place", "process", "stats",
+        "clock", "error", "event", "guard", "place", "process", "random", "stats",
     ],
     &["tensor", "quant", "kernels", "dsp"],
     &["format", "models", "nn", "text"],

@@ -11,8 +11,8 @@ use clap::Args as ClapArgs;
 
 use super::Failure;
 use crate::audio;
-use crate::command::sample::Random;
 use crate::dsp::SAMPLE_RATE_HZ;
+use crate::random::Random;
 
 /// Length of a piece, in seconds.
 const PIECE_S: f64 = 180.0;

@@ -8,10 +8,10 @@ use super::{ConfigError, LogConfig};
 use crate::command::mistake::nearest;
 
 /// The parts of hark that may have a level of their own: its top-level modules, in alphabetical order.
-pub(crate) const PARTS: [&str; 25] = [
+pub(crate) const PARTS: [&str; 26] = [
     "audio", "cli", "clock", "command", "config", "daemon", "dialogue", "dsp", "error", "event",
-    "format", "guard", "kernels", "ledger", "models", "nn", "pipeline", "place", "process",
-    "quant", "speech", "stats", "text", "vad", "whisper",
+    "format", "guard", "kernels", "ledger", "models", "nn", "pipeline", "place",
+    "process", "quant", "random", "speech", "stats", "text", "vad", "whisper",
 ];
 
 const LEVELS: [(&str, LevelFilter); 6] = [

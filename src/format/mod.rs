@@ -10,28 +10,31 @@ mod config;
 mod ctranslate2;
 mod error;
 mod ggml;
+mod gguf;
 mod heads;
+mod llama;
 mod names;
 pub mod safetensors;
 mod source;
 mod tensor;
+mod tensors;
 mod vocabulary;
 mod write_ggml;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 pub use error::FormatError;
+pub use llama::{Family, LlamaDims, LlamaFile, Local, Rope, TokenKind, Vocabulary};
 pub use names::WhisperDims;
 pub use tensor::{Encoding, Int8Rows};
+pub use tensors::Tensors;
 pub use write_ggml::{write_ggml, write_ggml_f16};
 
 use config::Config;
 use source::Source;
 use tensor::Stored;
-
-use crate::quant::BlockType;
 
 /// The kinds of file a Whisper model comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +62,19 @@ impl Container {
 /// the file, so reading one can fail only when the file fails.
 #[derive(Debug)]
 pub struct WhisperFile {
-    source: Source,
+    tensors: Tensors,
     container: Container,
     dims: WhisperDims,
     vocabulary: Vec<Vec<u8>>,
     alignment_heads: Option<Vec<(usize, usize)>>,
-    tensors: BTreeMap<String, Stored>,
+}
+
+impl Deref for WhisperFile {
+    type Target = Tensors;
+
+    fn deref(&self) -> &Tensors {
+        &self.tensors
+    }
 }
 
 /// What a container's reader finds out.
@@ -100,18 +110,12 @@ impl WhisperFile {
         };
         let published = || heads::published(&contents.dims);
         Ok(WhisperFile {
-            source,
+            tensors: Tensors::new(source, contents.tensors),
             container: contents.container,
             alignment_heads: contents.alignment_heads.or_else(published),
             dims: contents.dims,
             vocabulary: contents.vocabulary,
-            tensors: contents.tensors,
         })
-    }
-
-    /// The file that was opened.
-    pub fn path(&self) -> &Path {
-        self.source.path()
     }
 
     /// The model's dimensions, checked.
@@ -134,69 +138,6 @@ impl WhisperFile {
     /// nothing and is not one of the published ones.
     pub fn alignment_heads(&self) -> Option<&[(usize, usize)]> {
         self.alignment_heads.as_deref()
-    }
-
-    /// The tensors' canonical names, sorted.
-    pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
-        self.tensors.keys().map(String::as_str)
-    }
-
-    /// A tensor's shape, outermost dimension first.
-    pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        Some(&self.tensors.get(name)?.shape)
-    }
-
-    /// How a tensor is stored in this file.
-    pub fn block_type(&self, name: &str) -> Option<Encoding> {
-        Some(self.tensors.get(name)?.encoding)
-    }
-
-    /// Reads a tensor as `f32`, row-major, into `out`, which is resized to it. Beside `out`, at
-    /// most about a megabyte is allocated.
-    pub fn read(&self, name: &str, out: &mut Vec<f32>) -> Result<(), FormatError> {
-        self.stored(name)?.read(&self.source, name, out)
-    }
-
-    /// Reads rows of a tensor, counted along its outermost dimension, as [`WhisperFile::read`]
-    /// does all: a large embedding need never be in memory as a whole.
-    pub fn read_rows(
-        &self,
-        name: &str,
-        rows: Range<usize>,
-        out: &mut Vec<f32>,
-    ) -> Result<(), FormatError> {
-        let part = self.stored(name)?.rows(rows.clone());
-        part.ok_or_else(|| self.unknown(format!("{name}, rows {rows:?}")))?
-            .read(&self.source, name, out)
-    }
-
-    /// Reads a tensor that is stored as 8-bit integers with scales: the integers, row-major, and
-    /// one scale a row, weight = integer × scale. None for tensors stored otherwise.
-    pub fn read_i8(&self, name: &str) -> Result<Option<Int8Rows>, FormatError> {
-        self.stored(name)?.read_i8(&self.source, name)
-    }
-
-    /// Reads rows of a tensor that is stored in quantised blocks, as they are, into `out`, which is
-    /// resized to them. Gives the blocks' type; none for tensors stored otherwise.
-    pub fn read_blocks(
-        &self,
-        name: &str,
-        rows: Range<usize>,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<BlockType>, FormatError> {
-        let part = self.stored(name)?.rows(rows.clone());
-        part.ok_or_else(|| self.unknown(format!("{name}, rows {rows:?}")))?
-            .read_blocks(&self.source, name, out)
-    }
-
-    fn stored(&self, name: &str) -> Result<&Stored, FormatError> {
-        let stored = self.tensors.get(name);
-        stored.ok_or_else(|| self.unknown(name.to_owned()))
-    }
-
-    fn unknown(&self, tensor: String) -> FormatError {
-        let path = self.path().to_owned();
-        FormatError::UnknownTensor { path, tensor }
     }
 }
 
@@ -256,7 +197,7 @@ fn recognise(source: &Source) -> Result<Result<Container, &'static str>, FormatE
         _ if is_safetensors => Ok(Container::Safetensors),
         _ if ctranslate2::recognise(&start) => Ok(Container::CTranslate2),
         [b'G', b'G', b'U', b'F', ..] => {
-            Err("is a GGUF file; Whisper needs whisper.cpp's ggml .bin, CTranslate2 or safetensors")
+            Err("is a GGUF file, which holds a language model: `hark ask --model` takes it")
         }
         [b'P', b'K', 3, 4, ..] => {
             Err("is a zip archive or a PyTorch checkpoint; take the model's safetensors file")

@@ -186,12 +186,12 @@ fn words(tokens: Tokens, n: usize) -> Result<Vec<Vec<u8>>, String> {
 
 /// GPT-2's printable characters for bytes: printable Latin-1 stands for itself, the other bytes
 /// in rising order for U+0100 onwards (`bytes_to_unicode` in OpenAI's GPT-2 `encoder.py`).
-struct ByteTable {
+pub(super) struct ByteTable {
     bytes: HashMap<char, u8>,
 }
 
 impl ByteTable {
-    fn new() -> ByteTable {
+    pub(super) fn new() -> ByteTable {
         let mut next = '\u{100}'..;
         let mut bytes = HashMap::with_capacity(256);
         for byte in 0..=255_u8 {
@@ -206,7 +206,7 @@ impl ByteTable {
         ByteTable { bytes }
     }
 
-    fn bytes(&self, token: &str) -> Option<Vec<u8>> {
+    pub(super) fn bytes(&self, token: &str) -> Option<Vec<u8>> {
         token.chars().map(|c| self.bytes.get(&c).copied()).collect()
     }
 }

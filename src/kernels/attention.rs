@@ -26,7 +26,7 @@ const KEY_BLOCK: usize = 128;
 const WIDE_BLOCK: usize = 64;
 
 /// The largest head.
-pub(super) const MAX_D_HEAD: usize = 128;
+pub(super) const MAX_D_HEAD: usize = 256;
 
 /// The most lanes a tile of queries has.
 pub(super) const MAX_LANES: usize = 32;
@@ -157,8 +157,8 @@ pub(super) mod sealed {
     }
 }
 
-/// A stretch of keys and values, each `[n_head][capacity][d_head]` (but values in bf16
-/// `[n_head][d_head][capacity]`), of which the positions in `range` take part.
+/// A stretch of keys and values, each `[n_kv_head][capacity][d_head]` (but values in bf16
+/// `[n_kv_head][d_head][capacity]`), of which the positions in `range` take part.
 #[derive(Clone, Debug)]
 pub struct KvPart<'a, T: KvElem> {
     /// Keys.
@@ -191,7 +191,10 @@ pub struct Attention<'a, T: KvElem> {
     pub n_q: usize,
     /// Number of heads.
     pub n_head: usize,
-    /// Length of a head: a multiple of 8, at most 128.
+    /// Heads of keys and values: as many, or a divisor where several heads of queries share one
+    /// (Ainslie et al. 2023).
+    pub n_kv_head: usize,
+    /// Length of a head: a multiple of 8, at most 256.
     pub d_head: usize,
     /// The dot products are multiplied by this (1 / sqrt(d_head)).
     pub scale: f32,
@@ -228,8 +231,12 @@ impl<T: KvElem> Attention<'_, T> {
             self.n_q.checked_mul(n_state),
             "q is not [n_q, n_head * d_head]"
         );
+        assert!(
+            self.n_kv_head > 0 && self.n_head.is_multiple_of(self.n_kv_head),
+            "n_kv_head"
+        );
         for part in self.parts {
-            let n = n_state.checked_mul(part.capacity);
+            let n = (self.n_kv_head * self.d_head).checked_mul(part.capacity);
             assert!(
                 n.is_some_and(|n| part.k.len() >= n && part.v.len() >= n),
                 "keys or values are too few"
@@ -255,6 +262,12 @@ impl<T: KvElem> Attention<'_, T> {
 
     fn n_state(&self) -> usize {
         self.n_head * self.d_head
+    }
+
+    /// The keys and values of a head.
+    #[inline(always)]
+    pub(super) fn kv_head(&self, head: usize) -> usize {
+        head / (self.n_head / self.n_kv_head)
     }
 
     fn n_keys(&self) -> usize {
@@ -388,6 +401,7 @@ fn blocks<'a, T: KvElem>(
     block: usize,
 ) -> impl Iterator<Item = (usize, &'a [T], &'a [T])> {
     let d = a.d_head;
+    let head = a.kv_head(head);
     let mut n_before = 0;
     a.parts.iter().flat_map(move |part| {
         let first = n_before;

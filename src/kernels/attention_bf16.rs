@@ -117,7 +117,7 @@ fn blocks<'a>(
     part: usize,
     head: usize,
 ) -> impl Iterator<Item = Block<'a>> {
-    let (d, part) = (a.d_head, &a.parts[part]);
+    let (d, head, part) = (a.d_head, a.kv_head(head), &a.parts[part]);
     let (room, range) = (part.capacity, part.range.clone());
     let first = range.start / ROOM_ALIGN * ROOM_ALIGN;
     let whole = if range.is_empty() {

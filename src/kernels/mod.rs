@@ -88,6 +88,49 @@ pub fn layer_norm(
     });
 }
 
+/// Each row of x `[n, gamma.len()]` divided by its root mean square, times gamma, into out:
+/// `x / sqrt(mean(x²) + epsilon) · gamma`.
+pub fn rms_norm(cpu: Cpu, x: &[f32], gamma: &[f32], epsilon: f32, out: &mut [f32]) {
+    assert!(
+        !gamma.is_empty() && x.len().is_multiple_of(gamma.len()),
+        "x is not [n, gamma.len()]"
+    );
+    assert_eq!(out.len(), x.len(), "out is not [n, gamma.len()]");
+    let rows = x.chunks_exact(gamma.len());
+    for (x, out) in rows.zip(out.chunks_exact_mut(gamma.len())) {
+        // SAFETY: the table belongs to a level of this machine.
+        unsafe { (cpu.table().rms_norm_row)(x, gamma, epsilon, out) };
+    }
+}
+
+/// What makes a gate of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// x / (1 + e^-x)
+    Silu,
+    /// GELU by its tangent approximation.
+    Gelu,
+}
+
+/// `out = gate(x[..n]) · x[n..]` for each row of x `[rows, 2 * n]`, out `[rows, n]`.
+pub fn gated(exec: &Exec, gate: Gate, x: &[f32], n: usize, out: &mut [f32]) {
+    assert!(n > 0 && out.len().is_multiple_of(n), "out is not [rows, n]");
+    assert_eq!(x.len(), 2 * out.len(), "x is not [rows, 2 * n]");
+    let table = exec.cpu().table();
+    let run = match gate {
+        Gate::Silu => table.silu_gate,
+        Gate::Gelu => table.gelu_gate,
+    };
+    let rows = exec::Parts::new(out);
+    exec.for_each_chunk(x.len() / (2 * n), SPLIT_ELEMENTS / (8 * n), |range| {
+        for row in range {
+            let (gates, up) = x[2 * n * row..][..2 * n].split_at(n);
+            // SAFETY: the rows are disjoint, and the table belongs to a level of this machine.
+            unsafe { run(gates, up, rows.part(row * n..(row + 1) * n)) };
+        }
+    });
+}
+
 /// Elementwise work is split over threads in pieces of at least so many elements: some ten
 /// microseconds.
 const SPLIT_ELEMENTS: usize = 1 << 16;

@@ -325,3 +325,33 @@ pub(super) fn layer_norm_row<A: Arith>(x: &[f32], gamma: &[f32], beta: &[f32], o
         *out = A::madd((x - mean) * inverse, gamma, beta);
     }
 }
+
+/// One row divided by its root mean square and scaled (Zhang & Sennrich 2019):
+/// `x / sqrt(mean(x²) + epsilon) · gamma`.
+#[inline(always)]
+pub(super) fn rms_norm_row<A: Arith>(x: &[f32], gamma: &[f32], epsilon: f32, out: &mut [f32]) {
+    let mean = sum_of(x, |v, sum| A::madd(v, v, sum)) / x.len() as f32;
+    let inverse = 1.0 / (mean + epsilon).sqrt();
+    for ((out, &x), &gamma) in out.iter_mut().zip(x).zip(gamma) {
+        *out = x * inverse * gamma;
+    }
+}
+
+/// `out = silu(gate) · up` with silu(x) = x / (1 + e^-x) (Shazeer 2020), slices of equal length.
+#[inline(always)]
+pub(super) fn silu_gate<A: Arith>(gate: &[f32], up: &[f32], out: &mut [f32]) {
+    for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
+        *out = gate / (1.0 + exp::<A>(-gate)) * up;
+    }
+}
+
+/// `out = gelu(gate) · up` with GELU's approximation by a hyperbolic tangent (Hendrycks & Gimpel 2016),
+/// which models are trained with, slices of equal length.
+#[inline(always)]
+pub(super) fn gelu_gate<A: Arith>(gate: &[f32], up: &[f32], out: &mut [f32]) {
+    const ROOT: f32 = 0.797_884_6;
+    for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
+        let inner = ROOT * gate * A::madd(0.044_715 * gate, gate, 1.0);
+        *out = gate / (1.0 + exp::<A>(-2.0 * inner)) * up;
+    }
+}

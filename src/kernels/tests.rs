@@ -321,6 +321,7 @@ fn all_products(exec: &Exec, x: &[f32], (n_out, n_in): (usize, usize)) -> Vec<Ve
         q,
         n_q: n,
         n_head: 2,
+        n_kv_head: 2,
         d_head: 32,
         scale: 0.3,
         parts: &parts,

@@ -96,6 +96,7 @@ fn attend<T: KvElem>(exec: &Exec, queries: Queries<'_>, keys: KvPart<'_, T>, out
         q,
         n_q: q.len() / (n_head * d_head),
         n_head,
+        n_kv_head: n_head,
         d_head,
         scale: (d_head as f32).powf(-0.5),
         parts: &[keys],

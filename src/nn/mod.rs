@@ -8,10 +8,12 @@ mod attention;
 mod convolution;
 mod kv_cache;
 mod linear;
+mod load;
 mod norm;
 
 pub use attention::{KvPrecision, MixedKvCache, Queries};
 pub use convolution::Convolution;
 pub use kv_cache::KvCache;
 pub use linear::{Compute, Linear, Output, Weights};
-pub use norm::LayerNorm;
+pub use load::Loader;
+pub use norm::{LayerNorm, RmsNorm};

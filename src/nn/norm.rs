@@ -1,4 +1,4 @@
-//! Layer normalisation with its learned scale and shift.
+//! Normalisation with a learned scale.
 
 use crate::kernels::{self, Exec};
 
@@ -20,5 +20,24 @@ impl LayerNorm {
     /// Normalises `x`, `[n, n_state]`, into `out` of the same shape.
     pub fn forward(&self, exec: &Exec, x: &[f32], out: &mut [f32]) {
         kernels::layer_norm(exec, x, self.gamma.len(), &self.gamma, &self.beta, out);
+    }
+}
+
+/// `y = x / sqrt(mean(x²) + epsilon) * gamma`, row by row.
+pub struct RmsNorm {
+    /// Scale, `[n]`.
+    gamma: Vec<f32>,
+    epsilon: f32,
+}
+
+impl RmsNorm {
+    /// A layer of the given scale.
+    pub fn new(gamma: Vec<f32>, epsilon: f32) -> Self {
+        RmsNorm { gamma, epsilon }
+    }
+
+    /// Normalises `x`, `[rows, n]`, into `out` of the same shape.
+    pub fn forward(&self, exec: &Exec, x: &[f32], out: &mut [f32]) {
+        kernels::rms_norm(exec.cpu(), x, &self.gamma, self.epsilon, out);
     }
 }

@@ -5,14 +5,17 @@
 //! reads no files, and never panics on what a model or a speaker produces.
 
 mod languages;
+mod llama;
 mod normalise;
 mod numbers;
+mod pairs;
 mod pretokenise;
 mod tokenizer;
 mod wer;
 mod words;
 
 pub use languages::{LANGUAGES, language_from, language_name};
+pub use llama::LlamaTokenizer;
 pub use normalise::normalise;
 pub use tokenizer::{SpecialTokens, Tokenizer};
 pub use wer::{WordErrors, word_errors};
@@ -35,6 +38,12 @@ pub enum TextError {
         found: usize,
         /// Text tokens of the model.
         needed: usize,
+    },
+    /// The tokenizer's model or rule is not known.
+    #[error("its tokenizer is `{found}`, which is not known here")]
+    UnknownTokenizer {
+        /// What the file calls it.
+        found: String,
     },
     /// A byte has no token of its own, so that not every text could be encoded.
     #[error("the vocabulary has no token for the single byte {byte:#04x}")]

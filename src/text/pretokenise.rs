@@ -31,17 +31,87 @@ fn class(c: char) -> Class {
     }
 }
 
+/// The rules by which language models' tokenizers cut text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// GPT-2's.
+    Gpt2,
+    /// GPT-2's between numerals, each of which is a piece: StarCoder, SmolLM.
+    Gpt2Digits,
+    /// LLaMA 3's, `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,n}|` then
+    /// ` ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`; Qwen's with one numeral at a time.
+    Llama3 {
+        /// Numerals of a piece at most.
+        n_digits: usize,
+    },
+}
+
 /// The pieces of `text`, in order; joined they are `text` again.
 pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    cut(text, Cut::Gpt2)
+}
+
+/// The same by another rule.
+pub(super) fn cut(text: &str, rule: Cut) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let (piece, tail) = rest.split_at(piece_bytes(rest));
+        let n_bytes = match rule {
+            Cut::Gpt2 => piece_bytes(rest),
+            Cut::Gpt2Digits => {
+                let is_number = |(_, c): &(usize, char)| class(*c) == Class::Number;
+                match rest.char_indices().find(is_number) {
+                    Some((0, c)) => c.len_utf8(),
+                    Some((at, _)) => piece_bytes(&rest[..at]),
+                    None => piece_bytes(rest),
+                }
+            }
+            Cut::Llama3 { n_digits } => llama3_bytes(rest, n_digits),
+        };
+        let (piece, tail) = rest.split_at(n_bytes);
         rest = tail;
         Some(piece)
     })
+}
+
+/// The length of the first piece by LLaMA 3's rule.
+fn llama3_bytes(text: &str, n_digits: usize) -> usize {
+    let is_contraction = |short: &&&str| {
+        let start = text.get(..short.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(short))
+    };
+    if let Some(short) = CONTRACTIONS.iter().find(is_contraction) {
+        return short.len();
+    }
+    let is_break = |c: char| c == '\r' || c == '\n';
+    let mut chars = text.chars();
+    let (first, second) = (chars.next().unwrap_or(' '), chars.next());
+    let kind = class(first);
+    if kind == Class::Letter {
+        return run_bytes(text, Class::Letter);
+    }
+    if kind != Class::Number && !is_break(first) && second.map(class) == Some(Class::Letter) {
+        let lead = first.len_utf8();
+        return lead + run_bytes(&text[lead..], Class::Letter);
+    }
+    if kind == Class::Number {
+        let digits = text.chars().take(n_digits);
+        let digits = digits.take_while(|c| class(*c) == Class::Number);
+        return digits.map(char::len_utf8).sum();
+    }
+    let n_blank = usize::from(first == ' ');
+    if text[n_blank..].chars().next().map(class) == Some(Class::Other) {
+        let n = n_blank + run_bytes(&text[n_blank..], Class::Other);
+        let breaks = text[n..].chars().take_while(|c| is_break(*c));
+        return n + breaks.count();
+    }
+    let n_space = run_bytes(text, Class::Space);
+    if let Some(last) = text[..n_space].rfind(is_break) {
+        return last + 1;
+    }
+    spaces_bytes(text, n_space)
 }
 
 /// The length of the first piece of a text that is not empty, always at least one character.
@@ -56,7 +126,11 @@ fn piece_bytes(text: &str) -> usize {
     {
         return n_blank + run_bytes(&text[n_blank..], kind);
     }
-    let n_space = run_bytes(text, Class::Space);
+    spaces_bytes(text, run_bytes(text, Class::Space))
+}
+
+/// The length of a piece of white space, of which there are `n_space` bytes.
+fn spaces_bytes(text: &str, n_space: usize) -> usize {
     if n_space == text.len() {
         return n_space;
     }
@@ -125,7 +199,36 @@ mod tests {
         assert_eq!(cut("Ⅷ²"), ["Ⅷ²"]);
     }
 
+    fn cut_by(rule: Cut, text: &str) -> Vec<&str> {
+        super::cut(text, rule).collect()
+    }
+
+    #[test]
+    fn numerals_may_be_apart() {
+        assert_eq!(
+            cut_by(Cut::Gpt2Digits, "in  2024, a"),
+            ["in", "  ", "2", "0", "2", "4", ",", " a"]
+        );
+        let rule = Cut::Llama3 { n_digits: 3 };
+        assert_eq!(
+            cut_by(rule, "in  2024,\n\n a (b) I'LL \n x  y"),
+            [
+                "in", " ", " ", "202", "4", ",\n\n", " a", " (", "b", ")", " I", "'LL", " \n",
+                " x", " ", " y"
+            ]
+        );
+        assert_eq!(cut_by(Cut::Llama3 { n_digits: 1 }, "25%"), ["2", "5", "%"]);
+    }
+
     proptest! {
+        #[test]
+        fn whatever_the_rule_the_pieces_join_to_the_text(text in "(\\PC|\\s|'S|\r|12345){0,40}") {
+            for rule in [Cut::Gpt2Digits, Cut::Llama3 { n_digits: 3 }] {
+                prop_assert_eq!(cut_by(rule, &text).concat(), text.clone());
+                prop_assert!(super::cut(&text, rule).all(|p| !p.is_empty()));
+            }
+        }
+
         #[test]
         fn the_pieces_join_to_the_text(text in "(\\PC|\\s|'s|'ll){0,40}") {
             prop_assert_eq!(cut(&text).concat(), text.clone());

@@ -6,9 +6,9 @@
 //! the vocabulary.
 
 use super::languages::LANGUAGES;
-use super::{TextError, pretokenise};
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use super::{TextError, pairs, pretokenise};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 /// The size from which a vocabulary is multilingual.
 const MULTILINGUAL_N_VOCAB: usize = 51_865;
@@ -140,42 +140,18 @@ impl Tokenizer {
         out
     }
 
-    /// Appends the tokens of one piece: starting from single bytes, the adjacent pair with the
-    /// lowest rank merges first, of equals the leftmost. O(n log n) in the length of the piece.
+    /// Appends the tokens of one piece, from single bytes on. A pair's rank is the token that it makes.
     fn merge(&self, piece: &[u8], out: &mut Vec<u32>) {
-        // Parts form a list: the part that begins at `i` ends at `end[i]`, where the next begins;
-        // `begin_before[i]` is where the part before it begins. A part that was merged into the
-        // one before it has `end[i] == 0`.
-        let n = piece.len();
-        let mut end: Vec<usize> = (1..=n).collect();
-        let mut begin_before: Vec<usize> = (0..=n).map(|i| i.saturating_sub(1)).collect();
-        let mut heap = BinaryHeap::with_capacity(n);
-        let rank = |from: usize, to: usize| self.ids.get(&piece[from..to]).copied();
-        for i in 0..n.saturating_sub(1) {
-            heap.extend(rank(i, i + 2).map(|r| Reverse((r, i, i + 1, i + 2))));
-        }
-        while let Some(Reverse((_, left, middle, right))) = heap.pop() {
-            if end[left] != middle || end[middle] != right {
-                continue;
-            }
-            end[left] = right;
-            end[middle] = 0;
-            begin_before[right] = left;
-            if right < n {
-                let to = end[right];
-                heap.extend(rank(left, to).map(|r| Reverse((r, left, right, to))));
-            }
-            if left > 0 {
-                let from = begin_before[left];
-                heap.extend(rank(from, right).map(|r| Reverse((r, from, left, right))));
-            }
-        }
-        let mut at = 0;
-        while at < n {
-            // Every part is a token: single bytes by construction, others by their rank.
-            out.extend(rank(at, end[at]));
-            at = end[at];
-        }
+        let id = |part: Range<usize>| self.ids.get(&piece[part]).copied();
+        let bytes: Vec<usize> = (1..=piece.len()).collect();
+        // Every part is a token: single bytes by construction, others by their rank.
+        pairs::merge(
+            &bytes,
+            |from, _, to| id(from..to),
+            |part| {
+                out.extend(id(part));
+            },
+        );
     }
 
     /// The text of the text tokens among `ids`; special tokens are left out, bytes that are not

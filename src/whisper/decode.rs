@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::kernels;
+use crate::random::Random;
 
 use super::beam::{BeamSearch, Limits};
 use super::branches::{DecoderBranches, MAX_BEAM, States};
@@ -280,7 +281,7 @@ pub(super) fn choose(
         let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let weight = |x: &f32| ((x - max) / temperature).exp();
         let sum: f32 = logits.iter().map(weight).sum();
-        let mut left = random.unit() * sum;
+        let mut left = random.unit_f32() * sum;
         let found = logits.iter().position(|x| {
             left -= weight(x);
             left < 0.0
@@ -296,22 +297,4 @@ pub(super) fn choose(
 pub(super) fn argmax(xs: &[f32]) -> usize {
     let max = xs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     xs.iter().position(|x| *x == max).unwrap_or(0)
-}
-
-/// SplitMix64 (Steele, Lea and Flood 2014): the same sequence for the same seed everywhere.
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        Random(seed)
-    }
-
-    /// Uniform in `[0, 1)`.
-    fn unit(&mut self) -> f32 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 24) as f32
-    }
 }

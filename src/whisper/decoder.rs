@@ -513,6 +513,7 @@ impl Decoder {
             q,
             n_q: q.len() / self.n_state,
             n_head: self.n_head,
+            n_kv_head: self.n_head,
             d_head,
             scale: (d_head as f32).powf(-0.5),
             parts,

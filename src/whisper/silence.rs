@@ -110,6 +110,7 @@ fn self_attention(
         n_q: q.len() / d,
         q: &q,
         n_head,
+        n_kv_head: n_head,
         d_head: d / n_head,
         scale: ((d / n_head) as f32).powf(-0.5),
         parts: std::slice::from_ref(keys),

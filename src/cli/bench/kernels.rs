@@ -278,6 +278,7 @@ impl Bench {
             q: &q,
             n_q,
             n_head: N_HEAD,
+            n_kv_head: N_HEAD,
             d_head: D_HEAD,
             scale: (D_HEAD as f32).powf(-0.5),
             parts: &[kv.part(0..N_FRAMES)],

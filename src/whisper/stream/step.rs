@@ -7,8 +7,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::event::Word;
+use crate::random::Random;
 use crate::whisper::align::{self, SECONDS_PER_FRAME, Warp};
-use crate::whisper::decode::{Hypothesis, Random, Start, choose};
+use crate::whisper::decode::{Hypothesis, Start, choose};
 use crate::whisper::decoder::DecoderState;
 use crate::whisper::draft;
 use crate::whisper::rules::Rules;

@@ -1,0 +1,515 @@
+//! Language models of the LLaMA family in a GGUF file.
+//!
+//! What enters: the path of a file. What leaves: a [`LlamaFile`], whose dimensions are checked against its
+//! tensors. Names and meanings are those that llama.cpp's converters write (`gguf-py/gguf/constants.py`).
+
+use std::ops::Deref;
+use std::path::Path;
+
+use super::gguf::{self, Index, Value};
+use super::source::Source;
+use super::vocabulary::ByteTable;
+use super::{FormatError, Tensors};
+
+/// The architectures, by what they do differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// LLaMA 1 to 3, Mistral, TinyLlama, SmolLM2.
+    Llama,
+    /// Qwen2 and 2.5: queries, keys and values have biases.
+    Qwen2,
+    /// Qwen3: queries and keys are normalised.
+    Qwen3,
+    /// Gemma 3: that too, norms behind each half of a layer, most layers look back a short way only.
+    Gemma3,
+}
+
+impl Family {
+    const ALL: [(&str, Family); 4] = [
+        ("llama", Family::Llama),
+        ("qwen2", Family::Qwen2),
+        ("qwen3", Family::Qwen3),
+        ("gemma3", Family::Gemma3),
+    ];
+
+    /// The name in the file.
+    pub fn name(self) -> &'static str {
+        let found = Family::ALL.into_iter().find(|(_, family)| *family == self);
+        found.map_or("", |(name, _)| name)
+    }
+}
+
+/// How positions turn queries and keys (Su et al. 2021).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rope {
+    /// Numbers of a head that are turned: the first ones.
+    pub n_turned: usize,
+    /// The base of the angles' geometric series.
+    pub base: f32,
+    /// Positions are multiplied by this (linear scaling).
+    pub scale: f32,
+    /// Whether numbers 2i and 2i + 1 are turned together, or i and i + n_turned / 2.
+    pub neighbours: bool,
+}
+
+/// The dimensions of a model, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LlamaDims {
+    /// What it does differently.
+    pub family: Family,
+    /// Tokens.
+    pub n_vocab: usize,
+    /// Positions it was trained for.
+    pub n_ctx: usize,
+    /// Numbers of a position.
+    pub n_state: usize,
+    /// Numbers in the middle of a layer's second half.
+    pub n_ff: usize,
+    /// Layers.
+    pub n_layer: usize,
+    /// Heads of queries.
+    pub n_head: usize,
+    /// Heads of keys and values, each shared by as many heads of queries.
+    pub n_kv_head: usize,
+    /// Numbers of a head.
+    pub d_head: usize,
+    /// What keeps the norm from dividing by zero.
+    pub epsilon: f32,
+    /// How positions enter.
+    pub rope: Rope,
+    /// Layers but every `local_period`-th look back so far only, and turn with another base.
+    pub local: Option<Local>,
+}
+
+/// Layers that look back a short way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Local {
+    /// Positions that are seen, the present one included.
+    pub window: usize,
+    /// The last of so many layers sees all.
+    pub period: usize,
+    /// The base of their angles.
+    pub rope_base: f32,
+}
+
+/// What a token is (`enum llama_token_type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// Text.
+    Text,
+    /// A mark in a conversation, or the like.
+    Control,
+    /// Text that is one token wherever it occurs.
+    Whole,
+    /// A byte of text that has no token otherwise.
+    Byte(u8),
+    /// Nothing.
+    Unused,
+}
+
+/// A tokenizer as the file has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vocabulary {
+    /// `gpt2` for byte pairs, `llama` for SentencePiece.
+    pub model: String,
+    /// How text is cut before byte pairs are merged.
+    pub pre: String,
+    /// The bytes of the tokens; SentencePiece's with U+2581 for a blank.
+    pub tokens: Vec<Box<[u8]>>,
+    /// What each token is.
+    pub kinds: Vec<TokenKind>,
+    /// SentencePiece's scores, one a token.
+    pub scores: Vec<f32>,
+    /// Pairs of tokens' bytes that merge, best first.
+    pub merges: Vec<[Box<[u8]>; 2]>,
+    /// The token at the beginning of a text.
+    pub bos: Option<u32>,
+    /// The token at the end of one.
+    pub eos: Option<u32>,
+    /// The token at the end of an answer.
+    pub eot: Option<u32>,
+    /// Whether texts begin with `bos`.
+    pub add_bos: bool,
+    /// Whether SentencePiece puts a blank before a text.
+    pub add_space_prefix: bool,
+}
+
+/// An opened language model.
+#[derive(Debug)]
+pub struct LlamaFile {
+    tensors: Tensors,
+    dims: LlamaDims,
+    vocabulary: Vocabulary,
+    chat_template: Option<String>,
+    title: String,
+}
+
+impl Deref for LlamaFile {
+    type Target = Tensors;
+
+    fn deref(&self) -> &Tensors {
+        &self.tensors
+    }
+}
+
+impl LlamaFile {
+    /// Opens a file and reads everything but the tensors' data.
+    ///
+    /// # Errors
+    /// If it is no GGUF file, damaged, or of an architecture that is not known.
+    pub fn open(path: &Path) -> Result<LlamaFile, FormatError> {
+        let source = Source::open(path)?;
+        if !starts_as_gguf(&source) {
+            return Err(FormatError::Unrecognised {
+                path: path.to_owned(),
+                found: "is no GGUF file; take the model's .gguf, or fetch one with `hark models pull smollm2`",
+            });
+        }
+        let index = Index::read(&source)?;
+        let values = Values {
+            index: &index,
+            source: &source,
+        };
+        let dims = values.dims()?;
+        check_tensors(&index, &source, &dims)?;
+        let vocabulary = values.vocabulary(dims.n_vocab)?;
+        let chat_template = values.text("tokenizer.chat_template")?;
+        let title = values.text("general.name")?;
+        Ok(LlamaFile {
+            dims,
+            vocabulary,
+            chat_template,
+            title: title.unwrap_or_default(),
+            tensors: Tensors::new(source, index.tensors),
+        })
+    }
+
+    /// Whether a file is a GGUF file by its first bytes.
+    pub fn is_one(path: &Path) -> bool {
+        Source::open(path).is_ok_and(|source| starts_as_gguf(&source))
+    }
+
+    /// The model's dimensions, checked.
+    pub fn dims(&self) -> &LlamaDims {
+        &self.dims
+    }
+
+    /// Its tokenizer.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// The template that makes a text of a conversation, in Jinja's language.
+    pub fn chat_template(&self) -> Option<&str> {
+        self.chat_template.as_deref()
+    }
+
+    /// What its makers call it; may be empty.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+}
+
+fn starts_as_gguf(source: &Source) -> bool {
+    let mut start = [0; 4];
+    source.read_at(0, &mut start, "").is_ok() && start == gguf::MAGIC
+}
+
+/// The values of a file with their types checked.
+struct Values<'a> {
+    index: &'a Index,
+    source: &'a Source,
+}
+
+impl Values<'_> {
+    fn wrong(&self, key: &str, value: &Value) -> FormatError {
+        // A list would fill the screen.
+        let shown = super::error::name(&format!("{value:?}"));
+        self.source.header(format!("{key} is {shown}"))
+    }
+
+    fn int(&self, key: &str) -> Result<Option<i64>, FormatError> {
+        match self.index.values.get(key) {
+            None => Ok(None),
+            Some(Value::Int(value)) => Ok(Some(*value)),
+            Some(other) => Err(self.wrong(key, other)),
+        }
+    }
+
+    fn float(&self, key: &str) -> Result<Option<f32>, FormatError> {
+        match self.index.values.get(key) {
+            None => Ok(None),
+            Some(Value::Float(value)) if value.is_finite() => Ok(Some(*value as f32)),
+            Some(other) => Err(self.wrong(key, other)),
+        }
+    }
+
+    fn bool(&self, key: &str) -> Result<Option<bool>, FormatError> {
+        match self.index.values.get(key) {
+            None => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(*value)),
+            Some(other) => Err(self.wrong(key, other)),
+        }
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>, FormatError> {
+        match self.index.values.get(key) {
+            None => Ok(None),
+            Some(Value::Text(value)) => Ok(Some(value.clone())),
+            Some(other) => Err(self.wrong(key, other)),
+        }
+    }
+
+    fn texts(&self, key: &str) -> Result<Vec<Box<[u8]>>, FormatError> {
+        match self.index.values.get(key) {
+            None => Ok(Vec::new()),
+            Some(Value::Texts(value)) => Ok(value.clone()),
+            // An empty list has no type of its own here.
+            Some(Value::Ints(value)) if value.is_empty() => Ok(Vec::new()),
+            Some(other) => Err(self.wrong(key, other)),
+        }
+    }
+
+    /// A count in `1..=limit`.
+    fn count(&self, key: &str, limit: usize) -> Result<Option<usize>, FormatError> {
+        let Some(value) = self.int(key)? else {
+            return Ok(None);
+        };
+        match usize::try_from(value) {
+            Ok(count) if (1..=limit).contains(&count) => Ok(Some(count)),
+            _ => Err(self.source.header(format!("{key} is {value}"))),
+        }
+    }
+
+    fn needed<T>(&self, key: &str, found: Option<T>) -> Result<T, FormatError> {
+        found.ok_or_else(|| self.source.header(format!("{key} is missing")))
+    }
+
+    fn dims(&self) -> Result<LlamaDims, FormatError> {
+        let architecture = self.text("general.architecture")?;
+        let name = self.needed("general.architecture", architecture)?;
+        let family = Family::ALL.into_iter().find(|(known, _)| *known == name);
+        let (_, family) = family.ok_or_else(|| {
+            let known = Family::ALL.map(|(known, _)| known).join(", ");
+            let shown = super::error::name(&name);
+            self.source
+                .header(format!("its architecture is {shown}; {known} are known"))
+        })?;
+        let key = |rest: &str| format!("{name}.{rest}");
+        let count = |rest: &str, limit| {
+            let key = key(rest);
+            self.needed(&key, self.count(&key, limit)?)
+        };
+        if self.int(&key("expert_count"))?.is_some_and(|n| n > 0) {
+            let what = "its layers are mixtures of experts, which are not known here";
+            return Err(self.source.header(what.into()));
+        }
+        let n_state = count("embedding_length", 1 << 16)?;
+        let n_head = count("attention.head_count", 1 << 10)?;
+        let n_kv_head = self.count(&key("attention.head_count_kv"), 1 << 10)?;
+        let d_head = self.count(&key("attention.key_length"), MAX_D_HEAD)?;
+        let d_value = self.count(&key("attention.value_length"), MAX_D_HEAD)?;
+        let shape = self
+            .index
+            .tensors
+            .get("token_embd.weight")
+            .map(|t| &t.shape);
+        let epsilon = key("attention.layer_norm_rms_epsilon");
+        let dims = LlamaDims {
+            family,
+            n_vocab: shape.and_then(|s| s.first().copied()).unwrap_or(0),
+            n_ctx: count("context_length", 1 << 24)?,
+            n_state,
+            n_ff: count("feed_forward_length", 1 << 20)?,
+            n_layer: count("block_count", 1 << 10)?,
+            n_head,
+            n_kv_head: n_kv_head.unwrap_or(n_head),
+            d_head: d_head.unwrap_or(n_state / n_head),
+            epsilon: self.needed(&epsilon, self.float(&epsilon)?)?,
+            rope: self.rope(family, &name, d_head.unwrap_or(n_state / n_head))?,
+            local: self.local(family, &name)?,
+        };
+        if !dims.n_head.is_multiple_of(dims.n_kv_head)
+            || !dims.d_head.is_multiple_of(8)
+            || !(8..=MAX_D_HEAD).contains(&dims.d_head)
+            || d_value.is_some_and(|d| d != dims.d_head)
+            || dims.rope.n_turned > dims.d_head
+            || !dims.rope.n_turned.is_multiple_of(2)
+            || !(dims.epsilon > 0.0 && dims.epsilon < 1.0)
+            || !(1..=1 << 20).contains(&dims.n_vocab)
+        {
+            return Err(self
+                .source
+                .header(format!("no model has the dimensions {dims:?}")));
+        }
+        Ok(dims)
+    }
+
+    fn rope(&self, family: Family, name: &str, d_head: usize) -> Result<Rope, FormatError> {
+        let key = |rest: &str| format!("{name}.rope.{rest}");
+        let kind = self.text(&key("scaling.type"))?.unwrap_or_default();
+        let factor = self.float(&key("scaling.factor"))?.unwrap_or(1.0);
+        let base = self.float(&key("freq_base"))?.unwrap_or(10_000.0);
+        let is_known = ["", "none", "linear"].contains(&kind.as_str());
+        if !(is_known && factor >= 1.0 && base > 1.0) {
+            let what =
+                format!("positions are scaled in a way that is not known here ({kind} {factor})");
+            return Err(self.source.header(what));
+        }
+        Ok(Rope {
+            n_turned: self
+                .count(&key("dimension_count"), MAX_D_HEAD)?
+                .unwrap_or(d_head),
+            base,
+            scale: 1.0 / factor,
+            neighbours: family == Family::Llama,
+        })
+    }
+
+    fn local(&self, family: Family, name: &str) -> Result<Option<Local>, FormatError> {
+        let window = self.count(&format!("{name}.attention.sliding_window"), 1 << 24)?;
+        Ok(match (family, window) {
+            (Family::Gemma3, Some(window)) => Some(Local {
+                window,
+                period: 6,
+                rope_base: 10_000.0,
+            }),
+            _ => None,
+        })
+    }
+
+    fn vocabulary(&self, n_vocab: usize) -> Result<Vocabulary, FormatError> {
+        let key = |rest: &str| format!("tokenizer.ggml.{rest}");
+        let token = |rest: &str| {
+            let id = self.int(&key(rest))?;
+            Ok::<_, FormatError>(id.and_then(|id| u32::try_from(id).ok()))
+        };
+        let scores = match self.index.values.get(&key("scores")) {
+            Some(Value::Floats(values)) => values.clone(),
+            _ => Vec::new(),
+        };
+        let model = self.text(&key("model"))?.unwrap_or_default();
+        let mut tokens = self.texts(&key("tokens"))?;
+        let kinds = match self.index.values.get(&key("token_type")) {
+            Some(Value::Ints(values)) => values.as_slice(),
+            _ => &[],
+        };
+        let numbered = tokens.iter().enumerate();
+        let kinds: Vec<TokenKind> = numbered
+            .map(|(id, token)| token_kind(kinds.get(id), token))
+            .collect();
+        let mut merges = Vec::new();
+        if model == "gpt2" {
+            let table = ByteTable::new();
+            let bytes = |text: &[u8]| table.bytes(std::str::from_utf8(text).ok()?);
+            for (token, kind) in tokens.iter_mut().zip(&kinds) {
+                if *kind == TokenKind::Text
+                    && let Some(plain) = bytes(token)
+                {
+                    *token = plain.into();
+                }
+            }
+            for pair in self.texts(&key("merges"))? {
+                // The blank between the two is the first one behind the first character.
+                let blank = pair.iter().skip(1).position(|&byte| byte == b' ');
+                let halves = blank.map(|at| pair.split_at(at + 1));
+                let halves = halves.and_then(|(l, r)| Some((bytes(l)?, bytes(&r[1..])?)));
+                let (left, right) = halves
+                    .ok_or_else(|| self.source.header("a merge of tokens is no pair".into()))?;
+                merges.push([left.into(), right.into()]);
+            }
+        }
+        let vocabulary = Vocabulary {
+            pre: self.text(&key("pre"))?.unwrap_or_default(),
+            tokens,
+            kinds,
+            scores,
+            merges,
+            bos: token("bos_token_id")?,
+            eos: token("eos_token_id")?,
+            eot: token("eot_token_id")?,
+            add_bos: self
+                .bool(&key("add_bos_token"))?
+                .unwrap_or(model == "llama"),
+            add_space_prefix: self.bool(&key("add_space_prefix"))?.unwrap_or(true),
+            model,
+        };
+        let n = vocabulary.tokens.len();
+        if n == 0 || n > n_vocab {
+            return Err(self
+                .source
+                .header(format!("{n} tokens for {n_vocab} embeddings")));
+        }
+        Ok(vocabulary)
+    }
+}
+
+/// What the file's number for a token's kind means; tokens without one are text.
+fn token_kind(number: Option<&i64>, token: &[u8]) -> TokenKind {
+    match number {
+        Some(2 | 3) => TokenKind::Control,
+        Some(4) => TokenKind::Whole,
+        Some(5) => TokenKind::Unused,
+        Some(6) => {
+            let hex = std::str::from_utf8(token).ok();
+            let hex = hex.and_then(|t| t.strip_prefix("<0x")?.strip_suffix('>'));
+            let byte = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+            byte.map_or(TokenKind::Unused, TokenKind::Byte)
+        }
+        _ => TokenKind::Text,
+    }
+}
+
+/// The largest head that the kernels take.
+const MAX_D_HEAD: usize = 256;
+
+/// Checks that every tensor of a model of these dimensions is there, and has its shape.
+fn check_tensors(index: &Index, source: &Source, dims: &LlamaDims) -> Result<(), FormatError> {
+    let expect = |name: &str, expected: &[usize]| match index.tensors.get(name) {
+        None => Err(FormatError::MissingTensor {
+            path: source.path().to_owned(),
+            tensor: name.to_owned(),
+        }),
+        Some(stored) if stored.shape == expected => Ok(()),
+        Some(stored) => Err(FormatError::Shape {
+            path: source.path().to_owned(),
+            tensor: name.to_owned(),
+            found: stored.shape.clone(),
+            expected: expected.to_vec(),
+        }),
+    };
+    let optional = |name: &str, expected: &[usize]| match index.tensors.contains_key(name) {
+        true => expect(name, expected),
+        false => Ok(()),
+    };
+    let (d, ff) = (dims.n_state, dims.n_ff);
+    let (q, kv) = (dims.n_head * dims.d_head, dims.n_kv_head * dims.d_head);
+    expect("token_embd.weight", &[dims.n_vocab, d])?;
+    expect("output_norm.weight", &[d])?;
+    optional("output.weight", &[dims.n_vocab, d])?;
+    optional("rope_freqs.weight", &[dims.rope.n_turned / 2])?;
+    for layer in 0..dims.n_layer {
+        let tensor = |rest: &str| format!("blk.{layer}.{rest}");
+        expect(&tensor("attn_norm.weight"), &[d])?;
+        expect(&tensor("attn_q.weight"), &[q, d])?;
+        expect(&tensor("attn_k.weight"), &[kv, d])?;
+        expect(&tensor("attn_v.weight"), &[kv, d])?;
+        expect(&tensor("attn_output.weight"), &[d, q])?;
+        expect(&tensor("ffn_norm.weight"), &[d])?;
+        expect(&tensor("ffn_gate.weight"), &[ff, d])?;
+        expect(&tensor("ffn_up.weight"), &[ff, d])?;
+        expect(&tensor("ffn_down.weight"), &[d, ff])?;
+        optional(&tensor("attn_q.bias"), &[q])?;
+        optional(&tensor("attn_k.bias"), &[kv])?;
+        optional(&tensor("attn_v.bias"), &[kv])?;
+        if matches!(dims.family, Family::Qwen3 | Family::Gemma3) {
+            expect(&tensor("attn_q_norm.weight"), &[dims.d_head])?;
+            expect(&tensor("attn_k_norm.weight"), &[dims.d_head])?;
+        }
+        if dims.family == Family::Gemma3 {
+            expect(&tensor("post_attention_norm.weight"), &[d])?;
+            expect(&tensor("post_ffw_norm.weight"), &[d])?;
+        }
+    }
+    Ok(())
+}
