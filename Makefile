@@ -42,11 +42,12 @@ build: setup ## the release binary, target/release/hark
 model: build ## fetch the default model, tiny.en (78 MB), unless it is there
 	@scripts/model.sh $(HARK) tiny.en
 
-test: setup ## every test; fetches tiny.en and base first
+test: setup ## every test; fetches tiny.en, base and smollm2 first
 	@echo "== test: build, then models, then the suite"
 	$(CARGO) build --locked $(FEATURES)
 	@scripts/model.sh target/debug/hark tiny.en
 	@scripts/model.sh --optional target/debug/hark base
+	@scripts/model.sh --optional target/debug/hark smollm2
 	$(CARGO) test --locked $(FEATURES)
 
 lint: setup ## formatting, clippy and rustdoc, warnings as errors

@@ -14,7 +14,7 @@
 //!   code for the CPU at run time and is checked against a scalar reference.
 //!
 //! Modules import downward only: `clock error event guard place process random stats` · `quant kernels dsp` ·
-//! `format nn text` · `vad whisper` · `audio command speech` · `config dialogue ledger pipeline` ·
+//! `format nn text` · `llama vad whisper` · `audio command speech` · `config dialogue ledger pipeline` ·
 //! `daemon cli`; `models` stands beside `format`. `tests/tidy.rs` holds that.
 
 pub(crate) mod clock;
@@ -36,6 +36,7 @@ pub mod models;
 pub mod nn;
 pub mod text;
 
+pub mod llama;
 pub mod vad;
 pub mod whisper;
 

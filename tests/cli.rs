@@ -17,6 +17,7 @@ const SUBCOMMANDS: [&str; 13] = [
     "replay",
     "transcribe",
     "commands",
+    "ask",
     "models",
     "devices",
     "ctl",

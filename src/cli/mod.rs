@@ -13,6 +13,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::config::{ComputeConfig, LogConfig};
 use crate::error::Kind;
 
+mod ask;
 mod bench;
 mod caption;
 mod clips;
@@ -23,6 +24,7 @@ mod devices;
 mod doctor;
 mod failure;
 mod interruptible;
+mod language;
 mod live;
 mod logging;
 mod manifest;
@@ -121,6 +123,7 @@ enum Command {
     Caption(caption::Args),
     Replay(replay::Args),
     Transcribe(transcribe::Args),
+    Ask(ask::Args),
     Commands(commands::Args),
     Why(why::Args),
     Models(models::Args),
@@ -153,6 +156,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Caption(args) => caption::run(args, globals),
         Command::Replay(args) => replay::run(args, globals),
         Command::Transcribe(args) => transcribe::run(args, globals),
+        Command::Ask(args) => ask::run(args, globals),
         Command::Commands(args) => commands::run(args, globals),
         Command::Why(args) => why::run(args, globals),
         Command::Models(args) => models::run(args, globals),

@@ -8,9 +8,9 @@ use super::{ConfigError, LogConfig};
 use crate::command::mistake::nearest;
 
 /// The parts of hark that may have a level of their own: its top-level modules, in alphabetical order.
-pub(crate) const PARTS: [&str; 26] = [
+pub(crate) const PARTS: [&str; 27] = [
     "audio", "cli", "clock", "command", "config", "daemon", "dialogue", "dsp", "error", "event",
-    "format", "guard", "kernels", "ledger", "models", "nn", "pipeline", "place",
+    "format", "guard", "kernels", "ledger", "llama", "models", "nn", "pipeline", "place",
     "process", "quant", "random", "speech", "stats", "text", "vad", "whisper",
 ];
 

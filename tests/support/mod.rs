@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod gguf;
 pub mod mic;
 pub mod peers;
 pub mod program;
@@ -30,7 +31,12 @@ pub fn keeps_up() -> bool {
 /// nothing to do, unless `HARK_REQUIRE_MODEL` is set: then it fails.
 pub fn model(name: &str) -> Option<PathBuf> {
     let folder = root().join("models").join(name);
-    if folder.join("model.bin").exists() {
+    let is_model = |path: PathBuf| {
+        path.extension()
+            .is_some_and(|end| end == "bin" || end == "gguf")
+    };
+    let mut files = folder.read_dir().into_iter().flatten().flatten();
+    if files.any(|file| is_model(file.path())) {
         return Some(folder);
     }
     let reason = format!("models/{name} is missing: hark models pull {name}");

@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use super::{Failure, Globals};
 
+mod answer;
 pub(crate) mod commands;
 mod kernels;
 pub(crate) mod live;
@@ -21,6 +22,7 @@ Examples:
   hark bench whisper
   hark bench whisper speech.flac --model base --runs 5 --json
   hark bench kernels --threads 1
+  hark bench answer --perplexity book.txt
   hark bench stream talk.flac --pace real
   hark --config examples/coffee.toml bench commands --labels clips/manifest.tsv clips/command
   hark bench wake --phrase alexa --labels clips/manifest.tsv clips/wakeword clips/dictation";
@@ -40,6 +42,7 @@ enum What {
     Stream(stream::Args),
     Commands(commands::Args),
     Wake(wake::Args),
+    Answer(answer::Args),
 }
 
 /// Runs the subcommand.
@@ -50,5 +53,6 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
         What::Stream(args) => stream::run(&args, globals),
         What::Commands(args) => commands::run(&args, globals),
         What::Wake(args) => wake::run(&args, globals),
+        What::Answer(args) => answer::run(&args, globals),
     }
 }

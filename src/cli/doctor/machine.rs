@@ -51,7 +51,7 @@ fn faster(level: Level) -> Option<&'static str> {
 }
 
 /// Memory that programs may still take, in bytes, where the system tells.
-pub(super) fn available_bytes() -> Option<u64> {
+pub(crate) fn available_bytes() -> Option<u64> {
     available(&fs::read_to_string("/proc/meminfo").ok()?)
 }
 

@@ -22,6 +22,7 @@ mod report;
 mod service;
 mod sound;
 
+pub(crate) use machine::available_bytes;
 use report::{Check, Report};
 
 const EXAMPLES: &str = "\

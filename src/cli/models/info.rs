@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{megabytes, size_bytes};
-use crate::format::{Encoding, FormatError, WhisperDims, WhisperFile};
+use crate::format::{Encoding, FormatError, Tensors, WhisperDims, WhisperFile};
 use crate::kernels::BlockFormat;
 use crate::nn::Compute;
 use crate::quant::BlockType;
@@ -23,10 +23,52 @@ pub(super) struct Info {
     /// 0 for a model that knows English only.
     n_languages: u32,
     n_alignment_heads: usize,
-    n_parameters: usize,
-    /// For each way numbers are stored: how many tensors and how many numbers.
-    stored: BTreeMap<&'static str, (usize, usize)>,
+    stored: Stored,
     memory: Memory,
+}
+
+/// For each way numbers are stored in a file: how many tensors and how many numbers.
+pub(super) struct Stored(BTreeMap<&'static str, (usize, usize)>);
+
+impl Stored {
+    pub(super) fn of(file: &Tensors) -> Self {
+        let mut stored: BTreeMap<&'static str, (usize, usize)> = BTreeMap::new();
+        for name in file.tensor_names() {
+            let n: usize = file.shape(name).unwrap_or_default().iter().product();
+            let encoding = match file.block_type(name) {
+                Some(Encoding::Block(block)) => block.name(),
+                Some(Encoding::Int8) => "int8",
+                Some(Encoding::Int16) => "int16",
+                None => continue,
+            };
+            let (n_tensors, n_numbers) = stored.entry(encoding).or_default();
+            *n_tensors += 1;
+            *n_numbers += n;
+        }
+        Stored(stored)
+    }
+
+    pub(super) fn n_parameters(&self) -> usize {
+        self.0.values().map(|(_, n)| n).sum()
+    }
+
+    pub(super) fn parameters_text(&self) -> String {
+        format!("{:.1} million", self.n_parameters() as f64 / 1e6)
+    }
+
+    pub(super) fn text(&self) -> String {
+        let all = self.0.iter();
+        let each = all.map(|(name, (n, _))| format!("{n} tensors {name}"));
+        each.collect::<Vec<_>>().join(", ")
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let each = self.0.iter().map(|(name, (tensors, numbers))| {
+            let value = json!({ "tensors": tensors, "numbers": numbers });
+            ((*name).to_owned(), value)
+        });
+        Value::Object(each.collect())
+    }
 }
 
 /// What a model takes at run time, in bytes; one stream of audio, greedy decoding.
@@ -67,19 +109,7 @@ impl Info {
         let dims = file.dims().clone();
         let tokenizer = Tokenizer::new(file.vocabulary(), dims.n_vocab)?;
         let special = tokenizer.special();
-        let mut stored: BTreeMap<&'static str, (usize, usize)> = BTreeMap::new();
-        for name in file.tensor_names() {
-            let n: usize = file.shape(name).unwrap_or_default().iter().product();
-            let encoding = match file.block_type(name) {
-                Some(Encoding::Block(block)) => block.name(),
-                Some(Encoding::Int8) => "int8",
-                Some(Encoding::Int16) => "int16",
-                None => continue,
-            };
-            let (n_tensors, n_numbers) = stored.entry(encoding).or_default();
-            *n_tensors += 1;
-            *n_numbers += n;
-        }
+        let stored = Stored::of(file);
         Ok(Info {
             path: file.path().to_path_buf(),
             size_bytes: size_bytes(file),
@@ -91,7 +121,6 @@ impl Info {
                 0
             },
             n_alignment_heads: file.alignment_heads().map_or(0, <[_]>::len),
-            n_parameters: stored.values().map(|(_, n)| n).sum(),
             stored,
             memory: Memory::new(file),
             dims,
@@ -105,21 +134,13 @@ impl Info {
             0 => "English".to_owned(),
             n => n.to_string(),
         };
-        let stored: Vec<String> = self
-            .stored
-            .iter()
-            .map(|(name, (n, _))| format!("{n} tensors {name}"))
-            .collect();
         let memory = &self.memory;
         let rows: [(&str, String); 12] = [
             ("file", self.path.display().to_string()),
             ("size", megabytes(self.size_bytes)),
             ("container", self.container.to_owned()),
-            ("stored as", stored.join(", ")),
-            (
-                "parameters",
-                format!("{:.1} million", self.n_parameters as f64 / 1e6),
-            ),
+            ("stored as", self.stored.text()),
+            ("parameters", self.stored.parameters_text()),
             ("languages", languages),
             (
                 "vocabulary",
@@ -157,22 +178,12 @@ impl Info {
     /// For programs.
     pub(super) fn json(&self) -> Value {
         let d = &self.dims;
-        let stored: serde_json::Map<String, Value> = self
-            .stored
-            .iter()
-            .map(|(name, (tensors, numbers))| {
-                (
-                    (*name).to_owned(),
-                    json!({ "tensors": tensors, "numbers": numbers }),
-                )
-            })
-            .collect();
         json!({
             "file": self.path,
             "size_bytes": self.size_bytes,
             "container": self.container,
-            "stored": stored,
-            "parameters": self.n_parameters,
+            "stored": self.stored.json(),
+            "parameters": self.stored.n_parameters(),
             "languages": self.n_languages.max(1),
             "text_tokens": self.n_text_tokens,
             "alignment_heads": self.n_alignment_heads,

@@ -3,6 +3,7 @@
 mod convert;
 mod hearing;
 mod info;
+mod language;
 mod quantize;
 
 use std::fmt::Write as _;
@@ -18,7 +19,7 @@ pub(crate) use info::memory_bytes;
 use super::progress;
 use super::{Failure, Globals};
 use crate::error::Kind;
-use crate::format::WhisperFile;
+use crate::format::{LlamaFile, Tensors, WhisperFile};
 use crate::models::{self, DEFAULT_MODEL, Fetcher, Manifest, Model, ModelError, State};
 use crate::quant::BlockType;
 
@@ -84,15 +85,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
         Action::List => list(globals),
         Action::Pull { names } => pull(&names, globals),
         Action::Verify { names } => verify(&names, globals),
-        Action::Info { model } => {
-            let file = open(&model)?;
-            let info = info::Info::new(&file)?;
-            print(&if globals.json {
-                pretty(&info.json())
-            } else {
-                info.text()
-            })
-        }
+        Action::Info { model } => info(&model, globals),
         Action::Convert {
             input,
             output,
@@ -160,10 +153,31 @@ fn own_models(folder: &Path, manifest: &Manifest) -> Vec<(String, u64)> {
     let mut own: Vec<(String, u64)> = entries
         .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
         .filter(|(name, _)| manifest.find(name).is_none())
-        .filter_map(|(name, path)| Some((name, size_bytes(&WhisperFile::open(&path).ok()?))))
+        .filter(|(_, path)| match LlamaFile::is_one(path) {
+            true => LlamaFile::open(path).is_ok(),
+            false => WhisperFile::open(path).is_ok(),
+        })
+        .map(|(name, path)| (name, fs::metadata(path).map_or(0, |found| found.len())))
         .collect();
     own.sort();
     own
+}
+
+fn info(model: &str, globals: &Globals) -> Result<(), Failure> {
+    let path = models::resolve(model)?;
+    if LlamaFile::is_one(&path) {
+        let file = LlamaFile::open(&path)?;
+        let info = language::LanguageInfo::new(&file);
+        return print(&match globals.json {
+            true => pretty(&info.json()),
+            false => info.text(),
+        });
+    }
+    let info = info::Info::new(&WhisperFile::open(&path)?)?;
+    print(&match globals.json {
+        true => pretty(&info.json()),
+        false => info.text(),
+    })
 }
 
 fn pull(names: &[String], globals: &Globals) -> Result<(), Failure> {
@@ -286,7 +300,7 @@ fn state_name(state: &State) -> &'static str {
 }
 
 /// The size of the model file itself; 0 if it has gone since it was opened.
-fn size_bytes(file: &WhisperFile) -> u64 {
+fn size_bytes(file: &Tensors) -> u64 {
     fs::metadata(file.path()).map_or(0, |found| found.len())
 }
 

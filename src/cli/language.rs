@@ -1,0 +1,62 @@
+//! The language model that a subcommand works with.
+
+use super::doctor::available_bytes;
+use super::setup::Setup;
+use super::{Failure, Globals};
+use crate::error::Kind;
+use crate::format::LlamaFile;
+use crate::kernels::{Cpu, Exec};
+use crate::llama::{Chat, Llama, Memory};
+use crate::models;
+use crate::text::LlamaTokenizer;
+
+/// The model that answers where none is named.
+pub(crate) const DEFAULT_MODEL: &str = "smollm2";
+
+/// A model and what belongs to it.
+pub(crate) struct Language {
+    pub(crate) model: Llama,
+    pub(crate) tokenizer: LlamaTokenizer,
+    pub(crate) chat: Chat,
+    pub(crate) exec: Exec,
+}
+
+impl Language {
+    /// Loads the model of that name or path for conversations of `n_ctx` tokens, if there is room for it.
+    pub(crate) fn load(name: &str, n_ctx: usize, globals: &Globals) -> Result<Self, Failure> {
+        let setup = Setup::load(globals)?;
+        let path =
+            models::resolve(name).map_err(|error| Failure::new(Kind::Model, error.to_string()))?;
+        let file = LlamaFile::open(&path)?;
+        check_memory(&file, n_ctx)?;
+        let exec = Exec::new(Cpu::from_env()?, setup.n_threads());
+        let tokenizer = LlamaTokenizer::new(file.vocabulary())
+            .map_err(|error| Failure::new(Kind::Model, format!("{}: {error}", path.display())))?;
+        let chat = Chat::new(file.chat_template(), &tokenizer)?;
+        let compute = globals.compute.is_some().then(|| setup.compute());
+        let model = Llama::load(&file, exec.cpu(), compute)?;
+        let megabytes = model.bytes() / 1_000_000;
+        log::info!("{} ({}), {megabytes} MB", path.display(), file.title());
+        Ok(Language {
+            model,
+            tokenizer,
+            chat,
+            exec,
+        })
+    }
+}
+
+/// Refuses what this machine has no room for: it would push everything else out.
+fn check_memory(file: &LlamaFile, n_ctx: usize) -> Result<(), Failure> {
+    let needed = Memory::of(file).bytes(n_ctx) as u64;
+    match available_bytes() {
+        Some(available) if needed > available => {
+            let [needed, available] = [needed, available].map(|bytes| bytes / 1_000_000);
+            let path = file.path().display();
+            let message = format!("{path} takes {needed} MB, {available} MB are available");
+            let hint = "take a smaller model or a shorter context, or close other programs";
+            Err(Failure::new(Kind::Model, message).hint(hint))
+        }
+        _ => Ok(()),
+    }
+}

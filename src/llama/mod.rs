@@ -1,0 +1,384 @@
+//! Language models of the LLaMA family: tokens in, logits of the next token out.
+//!
+//! Touvron et al. 2023 and what follows it: pre-norm layers of causal attention with turned positions and
+//! of a gated MLP, all without biases but Qwen2's. Weights are multiplied in the blocks that the file holds them in.
+//! Keys and values of a text are kept ([`State`]) and may be cut back to any earlier length, so that the next
+//! turn of a conversation shares what it has in common with the last. After [`Llama::load`] and
+//! [`Llama::new_state`] nothing is allocated. Runs on the caller's thread and the threads of its `Exec`.
+
+mod chat;
+mod generate;
+mod load;
+mod rope;
+mod sampler;
+
+use half::f16;
+
+use crate::format::{Family, LlamaDims};
+use crate::kernels::{self, Attention, Exec, Gate, KvPart, Mask, QuantizedRows};
+use crate::nn::{KvCache, Linear, Output, RmsNorm};
+use rope::{Angles, Turns};
+
+pub use chat::{Chat, ChatError, Message, Role};
+pub use generate::{Answer, Answerer, End};
+pub use load::{KV_TOKEN_PLAN, Memory};
+pub use sampler::Sampling;
+
+/// Most tokens that go through the layers at once.
+pub const MAX_BATCH: usize = 256;
+
+/// The weights.
+pub struct Llama {
+    dims: LlamaDims,
+    /// `[n_vocab, n_state]`
+    embedding: Linear,
+    layers: Vec<Layer>,
+    norm: RmsNorm,
+    /// `[n_vocab, n_state]`; none where the embedding serves.
+    output: Option<Linear>,
+    turns: Turns,
+    local_turns: Option<Turns>,
+}
+
+struct Layer {
+    attn_norm: RmsNorm,
+    /// Queries, keys and values side by side, `[(n_head + 2 * n_kv_head) * d_head, n_state]`.
+    qkv: Linear,
+    /// What normalises each head of queries, and of keys.
+    head_norms: Option<(RmsNorm, RmsNorm)>,
+    out: Linear,
+    after_attn: Option<RmsNorm>,
+    ffn_norm: RmsNorm,
+    /// Gate and what is gated, `[2 * n_ff, n_state]`.
+    gate_up: Linear,
+    down: Linear,
+    after_ffn: Option<RmsNorm>,
+    /// Whether it looks back a short way only.
+    is_local: bool,
+}
+
+/// A text: its keys and values, and the buffers of its passes.
+pub struct State {
+    kv: Vec<KvCache<f16>>,
+    tokens: Vec<u32>,
+    n_ctx: usize,
+    /// `[n, n_state]`: the residual stream.
+    x: Vec<f32>,
+    h: Vec<f32>,
+    /// `[n, (n_head + 2 * n_kv_head) * d_head]`
+    qkv: Vec<f32>,
+    /// `[n, n_head * d_head]`
+    q: Vec<f32>,
+    attended: Vec<f32>,
+    /// `[n, 2 * n_ff]`
+    wide: Vec<f32>,
+    /// `[n, n_ff]`
+    gated: Vec<f32>,
+    angles: Angles,
+    local_angles: Angles,
+    rows: QuantizedRows,
+    /// `[n_vocab]`
+    logits: Vec<f32>,
+}
+
+impl State {
+    /// The tokens that it holds.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Tokens that it can hold.
+    pub fn n_ctx(&self) -> usize {
+        self.n_ctx
+    }
+
+    /// Forgets all tokens from position `n` on.
+    pub fn truncate(&mut self, n: usize) {
+        self.tokens.truncate(n);
+    }
+
+    /// The logits after the last token, `[n_vocab]`.
+    pub fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+
+    /// Memory held.
+    pub fn bytes(&self) -> usize {
+        let buffers = [
+            &self.x,
+            &self.h,
+            &self.qkv,
+            &self.q,
+            &self.attended,
+            &self.wide,
+            &self.gated,
+            &self.logits,
+        ];
+        let kv: usize = self.kv.iter().map(KvCache::bytes).sum();
+        kv + buffers.iter().map(|b| 4 * b.len()).sum::<usize>()
+    }
+}
+
+impl Llama {
+    /// The model's dimensions.
+    pub fn dims(&self) -> &LlamaDims {
+        &self.dims
+    }
+
+    /// Memory held by the packed weights.
+    pub fn bytes(&self) -> usize {
+        let weights = |linear: &Linear| linear.weights().bytes();
+        let layers = self
+            .layers
+            .iter()
+            .flat_map(|l| [&l.qkv, &l.out, &l.gate_up, &l.down]);
+        let output = self.output.as_ref().map_or(0, weights);
+        layers.map(weights).sum::<usize>() + output + weights(&self.embedding)
+    }
+
+    /// An empty text of up to `n_ctx` tokens with all its buffers.
+    pub fn new_state(&self, n_ctx: usize) -> State {
+        let LlamaDims {
+            n_state,
+            n_ff,
+            n_head,
+            n_kv_head,
+            d_head,
+            n_vocab,
+            ..
+        } = self.dims;
+        let n = MAX_BATCH.min(n_ctx);
+        let widest = n_state.max(n_head * d_head).max(n_ff);
+        let cache = || KvCache::new(n_kv_head, d_head, n_ctx);
+        State {
+            kv: self.layers.iter().map(|_| cache()).collect(),
+            tokens: Vec::with_capacity(n_ctx),
+            n_ctx,
+            x: vec![0.0; n * n_state],
+            h: vec![0.0; n * n_state],
+            qkv: vec![0.0; n * (n_head + 2 * n_kv_head) * d_head],
+            q: vec![0.0; n * n_head * d_head],
+            attended: vec![0.0; n * n_head * d_head],
+            wide: vec![0.0; n * 2 * n_ff],
+            gated: vec![0.0; n * n_ff],
+            angles: Angles::for_rows(n, self.turns.n_pairs()),
+            local_angles: Angles::for_rows(n, self.turns.n_pairs()),
+            rows: QuantizedRows::with_capacity(n, widest),
+            logits: vec![0.0; n_vocab],
+        }
+    }
+
+    /// Appends `tokens` to the text and returns the logits after the last one, `[n_vocab]`.
+    ///
+    /// # Panics
+    /// If there is no token, one is none of the vocabulary's, or the text would grow beyond `n_ctx`; callers bound that.
+    pub fn forward<'s>(&self, exec: &Exec, tokens: &[u32], state: &'s mut State) -> &'s [f32] {
+        assert!(!tokens.is_empty(), "nothing to read");
+        assert!(
+            state.tokens.len() + tokens.len() <= state.n_ctx,
+            "the text is too long"
+        );
+        exec.run(|| {
+            let mut left = tokens.len();
+            for batch in tokens.chunks(MAX_BATCH) {
+                left -= batch.len();
+                self.pass(exec, batch, state);
+                if left == 0 {
+                    self.project(exec, batch.len(), state);
+                }
+            }
+        });
+        &state.logits
+    }
+
+    /// Takes a batch through the layers, into `state.x`.
+    fn pass(&self, exec: &Exec, batch: &[u32], state: &mut State) {
+        let (d, n, n_past) = (self.dims.n_state, batch.len(), state.tokens.len());
+        for (&token, x) in batch.iter().zip(state.x.chunks_exact_mut(d)) {
+            self.embedding.weights().row(token as usize, x);
+        }
+        if let Some(scale) = self.embedding_scale() {
+            state.x[..n * d].iter_mut().for_each(|x| *x *= scale);
+        }
+        state.angles.fill(&self.turns, n_past, n);
+        if let Some(turns) = &self.local_turns {
+            state.local_angles.fill(turns, n_past, n);
+        }
+        for (i, layer) in self.layers.iter().enumerate() {
+            self.attend(exec, layer, i, n, state);
+            self.mlp(exec, layer, n, state);
+        }
+        state.tokens.extend_from_slice(batch);
+    }
+
+    /// Gemma's embeddings are multiplied.
+    fn embedding_scale(&self) -> Option<f32> {
+        let is_gemma = self.dims.family == Family::Gemma3;
+        is_gemma.then_some((self.dims.n_state as f32).sqrt())
+    }
+
+    /// The first half of a layer.
+    fn attend(&self, exec: &Exec, layer: &Layer, i: usize, n: usize, state: &mut State) {
+        let LlamaDims {
+            n_state: d,
+            n_head,
+            n_kv_head,
+            d_head,
+            ..
+        } = self.dims;
+        let n_past = state.tokens.len();
+        let (n_q, n_kv) = (n_head * d_head, n_kv_head * d_head);
+        let row = n_q + 2 * n_kv;
+        let (x, h) = (&mut state.x[..n * d], &mut state.h[..n * d]);
+        let qkv = &mut state.qkv[..n * row];
+        layer.attn_norm.forward(exec, x, h);
+        layer
+            .qkv
+            .forward(exec, h, &mut state.rows, Output::Plain, qkv);
+        let angles = if layer.is_local {
+            &state.local_angles
+        } else {
+            &state.angles
+        };
+        for (at, qkv) in qkv.chunks_exact_mut(row).enumerate() {
+            let (q, kv) = qkv.split_at_mut(n_q);
+            let k = &mut kv[..n_kv];
+            if let Some((of_q, of_k)) = &layer.head_norms {
+                normalise(exec, of_q, q, &mut state.q);
+                normalise(exec, of_k, k, &mut state.q);
+            }
+            for head in q.chunks_exact_mut(d_head).chain(k.chunks_exact_mut(d_head)) {
+                angles.turn(at, head);
+            }
+        }
+        let cache = &mut state.kv[i];
+        cache.store(exec, (qkv, row), (n_q, n_q + n_kv), n_past);
+        let q = &mut state.q[..n * n_q];
+        for (q, qkv) in q.chunks_exact_mut(n_q).zip(qkv.chunks_exact(row)) {
+            q.copy_from_slice(&qkv[..n_q]);
+        }
+        let attended = &mut state.attended[..n * n_q];
+        let window = self
+            .dims
+            .local
+            .filter(|_| layer.is_local)
+            .map_or(usize::MAX, |l| l.window);
+        let heads = Heads {
+            n_head,
+            n_kv_head,
+            d_head,
+        };
+        if n_past + n <= window {
+            let part = cache.part(0..n_past + n);
+            heads.attend(exec, q, part, Mask::Causal { n_past }, attended);
+        } else {
+            // Each query sees a stretch of its own.
+            let rows = q.chunks_exact(n_q).zip(attended.chunks_exact_mut(n_q));
+            for (at, (q, attended)) in rows.enumerate() {
+                let end = n_past + at + 1;
+                let part = cache.part(end.saturating_sub(window)..end);
+                heads.attend(exec, q, part, Mask::None, attended);
+            }
+        }
+        match &layer.after_attn {
+            None => layer
+                .out
+                .forward(exec, attended, &mut state.rows, Output::Residual, x),
+            Some(norm) => {
+                layer
+                    .out
+                    .forward(exec, attended, &mut state.rows, Output::Plain, h);
+                add_normalised(exec, norm, h, &mut state.q, x);
+            }
+        }
+    }
+
+    /// The second half of a layer.
+    fn mlp(&self, exec: &Exec, layer: &Layer, n: usize, state: &mut State) {
+        let LlamaDims {
+            n_state: d,
+            n_ff,
+            family,
+            ..
+        } = self.dims;
+        let (x, h) = (&mut state.x[..n * d], &mut state.h[..n * d]);
+        let (wide, gated) = (
+            &mut state.wide[..n * 2 * n_ff],
+            &mut state.gated[..n * n_ff],
+        );
+        layer.ffn_norm.forward(exec, x, h);
+        layer
+            .gate_up
+            .forward(exec, h, &mut state.rows, Output::Plain, wide);
+        let gate = match family {
+            Family::Gemma3 => Gate::Gelu,
+            _ => Gate::Silu,
+        };
+        kernels::gated(exec, gate, wide, n_ff, gated);
+        match &layer.after_ffn {
+            None => layer
+                .down
+                .forward(exec, gated, &mut state.rows, Output::Residual, x),
+            Some(norm) => {
+                layer
+                    .down
+                    .forward(exec, gated, &mut state.rows, Output::Plain, h);
+                add_normalised(exec, norm, h, &mut state.wide, x);
+            }
+        }
+    }
+
+    /// The logits after the last of `n` rows.
+    fn project(&self, exec: &Exec, n: usize, state: &mut State) {
+        let d = self.dims.n_state;
+        let (last, h) = (&state.x[(n - 1) * d..n * d], &mut state.h[..d]);
+        self.norm.forward(exec, last, h);
+        let output = self.output.as_ref().unwrap_or(&self.embedding);
+        output.forward(exec, h, &mut state.rows, Output::Plain, &mut state.logits);
+    }
+}
+
+/// How a position is divided into heads.
+struct Heads {
+    n_head: usize,
+    n_kv_head: usize,
+    d_head: usize,
+}
+
+impl Heads {
+    /// Attention of the queries `q` over one stretch of keys and values.
+    fn attend(&self, exec: &Exec, q: &[f32], part: KvPart<'_, f16>, mask: Mask, out: &mut [f32]) {
+        let &Heads {
+            n_head,
+            n_kv_head,
+            d_head,
+        } = self;
+        let attention = Attention {
+            q,
+            n_q: q.len() / (n_head * d_head),
+            n_head,
+            n_kv_head,
+            d_head,
+            scale: (d_head as f32).powf(-0.5),
+            parts: &[part],
+            mask,
+        };
+        kernels::attention(exec, &attention, out);
+    }
+}
+
+/// Normalises each head of `x` in place; `scratch` is as large.
+fn normalise(exec: &Exec, norm: &RmsNorm, x: &mut [f32], scratch: &mut [f32]) {
+    let scratch = &mut scratch[..x.len()];
+    scratch.copy_from_slice(x);
+    norm.forward(exec, scratch, x);
+}
+
+/// `x += norm(h)`; `scratch` is as large.
+fn add_normalised(exec: &Exec, norm: &RmsNorm, h: &[f32], scratch: &mut [f32], x: &mut [f32]) {
+    let scratch = &mut scratch[..h.len()];
+    norm.forward(exec, h, scratch);
+    for (x, y) in x.iter_mut().zip(scratch) {
+        *x += *y;
+    }
+}

@@ -1,0 +1,124 @@
+//! Positions as turns of pairs of numbers (Su et al. 2021).
+
+use crate::format::Rope;
+
+/// How far a position turns each pair of a head's numbers.
+pub(super) struct Turns {
+    /// Radians a position, by pair.
+    steps: Vec<f64>,
+    neighbours: bool,
+}
+
+impl Turns {
+    /// `factors` divide the steps, one by one (LLaMA 3's scaling); there may be none.
+    pub(super) fn new(rope: Rope, base: f32, factors: &[f32]) -> Self {
+        let n_pairs = rope.n_turned / 2;
+        let step = |i: usize| {
+            let power = -(2.0 * i as f64) / rope.n_turned as f64;
+            let factor = factors.get(i).map_or(1.0, |&factor| f64::from(factor));
+            f64::from(base).powf(power) * f64::from(rope.scale) / factor
+        };
+        Turns {
+            steps: (0..n_pairs).map(step).collect(),
+            neighbours: rope.neighbours,
+        }
+    }
+
+    /// Pairs of a head that are turned.
+    pub(super) fn n_pairs(&self) -> usize {
+        self.steps.len()
+    }
+}
+
+/// Cosines and sines for the rows of a pass.
+pub(super) struct Angles {
+    /// `[row][pair]`
+    turned: Vec<(f32, f32)>,
+    n_pairs: usize,
+    neighbours: bool,
+}
+
+impl Angles {
+    /// Room for `n` rows.
+    pub(super) fn for_rows(n: usize, n_pairs: usize) -> Self {
+        Angles {
+            turned: vec![(1.0, 0.0); n * n_pairs],
+            n_pairs,
+            neighbours: true,
+        }
+    }
+
+    /// Makes row 0 the position `first`, and so on for `n` rows.
+    pub(super) fn fill(&mut self, turns: &Turns, first: usize, n: usize) {
+        self.neighbours = turns.neighbours;
+        let rows = self.turned.chunks_exact_mut(self.n_pairs.max(1));
+        for (row, angles) in rows.take(n).enumerate() {
+            for (to, step) in angles.iter_mut().zip(&turns.steps) {
+                let (sin, cos) = ((first + row) as f64 * step).sin_cos();
+                *to = (cos as f32, sin as f32);
+            }
+        }
+    }
+
+    /// Turns a head of the row `row` in place.
+    pub(super) fn turn(&self, row: usize, head: &mut [f32]) {
+        let angles = &self.turned[row * self.n_pairs..][..self.n_pairs];
+        if self.neighbours {
+            for (pair, &(cos, sin)) in head.as_chunks_mut::<2>().0.iter_mut().zip(angles) {
+                let [a, b] = *pair;
+                *pair = [a * cos - b * sin, a * sin + b * cos];
+            }
+        } else {
+            let (first, rest) = head.split_at_mut(self.n_pairs);
+            for ((a, b), &(cos, sin)) in first.iter_mut().zip(rest).zip(angles) {
+                (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turned(neighbours: bool, position: usize, head: &[f32]) -> Vec<f32> {
+        let rope = Rope {
+            n_turned: 4,
+            base: 100.0,
+            scale: 1.0,
+            neighbours,
+        };
+        let turns = Turns::new(rope, rope.base, &[]);
+        let mut angles = Angles::for_rows(2, turns.n_pairs());
+        angles.fill(&turns, position, 2);
+        let mut head = head.to_vec();
+        angles.turn(0, &mut head);
+        head
+    }
+
+    #[test]
+    fn pairs_turn_by_their_own_steps() {
+        let near = |a: &[f32], b: &[f64]| {
+            a.iter()
+                .zip(b)
+                .all(|(a, b)| (f64::from(*a) - b).abs() < 1e-6)
+        };
+        let (c, s) = (3.0_f64.cos(), 3.0_f64.sin());
+        let (c2, s2) = (0.3_f64.cos(), 0.3_f64.sin());
+        let head = [1.0, 0.0, 1.0, 0.0, 7.0];
+        assert!(near(&turned(true, 3, &head), &[c, s, c2, s2, 7.0]));
+        let head = [1.0, 1.0, 0.0, 0.0, 7.0];
+        assert!(near(&turned(false, 3, &head), &[c, c2, s, s2, 7.0]));
+        assert_eq!(turned(true, 0, &head), head);
+    }
+
+    #[test]
+    fn only_the_distance_matters() {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        let (q, k) = ([0.3, -0.8, 0.5, 0.1], [0.7, 0.2, -0.4, 0.9]);
+        for neighbours in [true, false] {
+            let at = |a, b| dot(&turned(neighbours, a, &q), &turned(neighbours, b, &k));
+            assert!((at(9, 4) - at(105, 100)).abs() < 1e-5);
+        }
+    }
+}

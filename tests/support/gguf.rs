@@ -1,0 +1,133 @@
+//! GGUF files made up for a test.
+
+use hark::quant::{self, BlockType};
+
+/// A file as it grows.
+#[derive(Clone, Default)]
+pub struct Gguf {
+    values: Vec<u8>,
+    n_values: u64,
+    tensors: Vec<(String, Vec<usize>, BlockType, Vec<f32>)>,
+}
+
+fn text(out: &mut Vec<u8>, text: &str) {
+    out.extend((text.len() as u64).to_le_bytes());
+    out.extend(text.as_bytes());
+}
+
+impl Gguf {
+    fn key(&mut self, key: &str, kind: u32) -> &mut Vec<u8> {
+        self.n_values += 1;
+        text(&mut self.values, key);
+        self.values.extend(kind.to_le_bytes());
+        &mut self.values
+    }
+
+    pub fn int(mut self, key: &str, value: u32) -> Self {
+        self.key(key, 4).extend(value.to_le_bytes());
+        self
+    }
+
+    pub fn float(mut self, key: &str, value: f32) -> Self {
+        self.key(key, 6).extend(value.to_le_bytes());
+        self
+    }
+
+    pub fn bool(mut self, key: &str, value: bool) -> Self {
+        self.key(key, 7).push(value.into());
+        self
+    }
+
+    pub fn text(mut self, key: &str, value: &str) -> Self {
+        let out = self.key(key, 8);
+        text(out, value);
+        self
+    }
+
+    pub fn texts(mut self, key: &str, values: &[&str]) -> Self {
+        let out = self.key(key, 9);
+        out.extend(8_u32.to_le_bytes());
+        out.extend((values.len() as u64).to_le_bytes());
+        values.iter().for_each(|value| text(out, value));
+        self
+    }
+
+    pub fn ints(mut self, key: &str, values: &[i32]) -> Self {
+        let out = self.key(key, 9);
+        out.extend(5_u32.to_le_bytes());
+        out.extend((values.len() as u64).to_le_bytes());
+        values
+            .iter()
+            .for_each(|value| out.extend(value.to_le_bytes()));
+        self
+    }
+
+    pub fn floats(mut self, key: &str, values: &[f32]) -> Self {
+        let out = self.key(key, 9);
+        out.extend(6_u32.to_le_bytes());
+        out.extend((values.len() as u64).to_le_bytes());
+        values
+            .iter()
+            .for_each(|value| out.extend(value.to_le_bytes()));
+        self
+    }
+
+    /// Numbers, row by row; the shape outermost first. Without numbers there is no data behind the header.
+    pub fn tensor(mut self, name: &str, shape: &[usize], block: BlockType, x: Vec<f32>) -> Self {
+        self.tensors.push((name.into(), shape.to_vec(), block, x));
+        self
+    }
+
+    /// The file's bytes, and how many it would have with all data.
+    pub fn bytes(&self) -> (Vec<u8>, u64) {
+        let mut out = b"GGUF".to_vec();
+        out.extend(3_u32.to_le_bytes());
+        out.extend((self.tensors.len() as u64).to_le_bytes());
+        out.extend(self.n_values.to_le_bytes());
+        out.extend(&self.values);
+        let mut at = 0_u64;
+        let mut data = Vec::new();
+        for (name, shape, block, x) in &self.tensors {
+            text(&mut out, name);
+            out.extend((shape.len() as u32).to_le_bytes());
+            for dim in shape.iter().rev() {
+                out.extend((*dim as u64).to_le_bytes());
+            }
+            out.extend(block.ggml_id().to_le_bytes());
+            out.extend(at.to_le_bytes());
+            if !x.is_empty() {
+                data.resize(at as usize, 0);
+                quant::quantize(*block, x, &mut data).unwrap();
+            }
+            let n_bytes = block.bytes_for(shape.iter().product()).unwrap() as u64;
+            at = (at + n_bytes).next_multiple_of(32);
+        }
+        out.resize(out.len().next_multiple_of(32), 0);
+        let size = out.len() as u64 + at;
+        out.extend(data);
+        (out, size)
+    }
+}
+
+/// The header of a LLaMA model.
+pub fn llama(n_layer: u32, n_state: u32, n_ff: u32, (n_head, n_kv_head): (u32, u32)) -> Gguf {
+    Gguf::default()
+        .text("general.architecture", "llama")
+        .text("general.name", "made up")
+        .int("llama.block_count", n_layer)
+        .int("llama.context_length", 64)
+        .int("llama.embedding_length", n_state)
+        .int("llama.feed_forward_length", n_ff)
+        .int("llama.attention.head_count", n_head)
+        .int("llama.attention.head_count_kv", n_kv_head)
+        .float("llama.attention.layer_norm_rms_epsilon", 1e-5)
+        .text("tokenizer.ggml.model", "llama")
+        .texts(
+            "tokenizer.ggml.tokens",
+            &["<unk>", "<s>", "</s>", "\u{2581}a", "b"],
+        )
+        .ints("tokenizer.ggml.token_type", &[2, 3, 3, 1, 1])
+        .floats("tokenizer.ggml.scores", &[0.0, 0.0, 0.0, -1.0, -2.0])
+        .int("tokenizer.ggml.bos_token_id", 1)
+        .int("tokenizer.ggml.eos_token_id", 2)
+}
