@@ -459,6 +459,52 @@ fn layer_norm_equals_its_definition() {
 }
 
 #[test]
+fn rms_norm_equals_its_definition() {
+    for cpu in Cpu::available() {
+        for n in [1, 2, 15, 16, 17, 65, 576] {
+            let x: Vec<f32> = noise(3 * n, 1).iter().map(|v| v * 5.0 + 1.0).collect();
+            let (gamma, epsilon) = (noise(n, 2), 1e-5);
+            let mut out = vec![f32::NAN; x.len()];
+            rms_norm(cpu, &x, &gamma, epsilon, &mut out);
+            let mut expected = Vec::new();
+            for row in x.chunks_exact(n) {
+                let squares = row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
+                let root = (squares / n as f64 + f64::from(epsilon)).sqrt();
+                let each = row.iter().zip(&gamma);
+                expected.extend(each.map(|(&v, &g)| f64::from(v) / root * f64::from(g)));
+            }
+            assert_close(&format!("{cpu:?} {n}"), &out, &expected, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn gates_equal_their_definitions() {
+    let silu = |x: f64| x / (1.0 + (-x).exp());
+    let gelu = |x: f64| 0.5 * x * (1.0 + (0.797_884_560_8 * (x + 0.044_715 * x * x * x)).tanh());
+    for cpu in Cpu::available() {
+        for (n_threads, n, n_rows) in [(1, 1, 1), (1, 17, 3), (2, 1_536, 64)] {
+            let exec = Exec::new(cpu, n_threads);
+            let x: Vec<f32> = noise(2 * n * n_rows, 4).iter().map(|v| v * 12.0).collect();
+            for gate in [Gate::Silu, Gate::Gelu] {
+                let mut out = vec![f32::NAN; n * n_rows];
+                gated(&exec, gate, &x, n, &mut out);
+                let of = |x: f64| if gate == Gate::Silu { silu(x) } else { gelu(x) };
+                let rows = x.chunks_exact(2 * n).flat_map(|row| {
+                    let (gates, up) = row.split_at(n);
+                    gates
+                        .iter()
+                        .zip(up)
+                        .map(|(&g, &u)| of(g.into()) * f64::from(u))
+                });
+                let expected: Vec<f64> = rows.collect();
+                assert_close(&format!("{cpu:?} {gate:?}"), &out, &expected, 2e-6);
+            }
+        }
+    }
+}
+
+#[test]
 fn every_half_goes_both_ways() {
     let all: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();
     for cpu in Cpu::available() {

@@ -146,6 +146,49 @@ fn attention_equals_the_definition() {
     }
 }
 
+/// Heads that share keys and values see what they would see with copies of their own.
+#[test]
+fn shared_keys_are_those_of_each_head() {
+    let (n_q, n_head, n_kv_head, d_head, capacity) = (5, 6, 2, 16, 40);
+    let q = noise(n_q * n_head * d_head, 1);
+    let [k, v] = [2, 3].map(|seed| noise(n_kv_head * capacity * d_head, seed));
+    let copied = |x: &[f32]| -> Vec<f32> {
+        let heads = x.chunks_exact(capacity * d_head);
+        heads
+            .flat_map(|head| head.repeat(n_head / n_kv_head))
+            .collect()
+    };
+    let (k_own, v_own) = (copied(&k), copied(&v));
+    for cpu in Cpu::available() {
+        let exec = Exec::new(cpu, 1);
+        for mask in [Mask::None, Mask::Causal { n_past: 30 }] {
+            let mut out = [vec![f32::NAN; q.len()], vec![f32::NAN; q.len()]];
+            for (out, (k, v, n_kv_head)) in out
+                .iter_mut()
+                .zip([(&k, &v, n_kv_head), (&k_own, &v_own, n_head)])
+            {
+                let a = Attention {
+                    q: &q,
+                    n_q,
+                    n_head,
+                    n_kv_head,
+                    d_head,
+                    scale: 0.25,
+                    parts: &[KvPart {
+                        k,
+                        v,
+                        capacity,
+                        range: 0..35,
+                    }],
+                    mask,
+                };
+                attention(&exec, &a, out);
+            }
+            assert_eq!(out[0], out[1], "{cpu:?} {mask:?}");
+        }
+    }
+}
+
 #[test]
 fn kv_store_scatters_heads() {
     for cpu in Cpu::available() {
