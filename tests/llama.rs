@@ -15,7 +15,7 @@ use hark::llama::{Chat, Llama, Memory, Message, Role};
 use hark::nn::Compute;
 use hark::quant::BlockType;
 use hark::text::LlamaTokenizer;
-use support::gguf::{Gguf, llama};
+use support::gguf::{Gguf, header, llama};
 use support::program::{arg, hark, hark_with_input};
 use support::random::Random;
 
@@ -30,19 +30,17 @@ const N_KV: usize = N_KV_HEAD * D_HEAD;
 
 /// A model of random weights: its file, and the weights by name.
 struct MadeUp {
+    family: &'static str,
     file: Gguf,
     weights: std::collections::BTreeMap<String, Vec<f32>>,
 }
 
-fn made_up() -> MadeUp {
+fn made_up(family: &'static str) -> MadeUp {
     let mut random = Random::new(5);
+    let heads = (N_HEAD as u32, N_KV_HEAD as u32);
     let mut made = MadeUp {
-        file: llama(
-            N_LAYER as u32,
-            N_STATE as u32,
-            N_FF as u32,
-            (N_HEAD as u32, N_KV_HEAD as u32),
-        ),
+        family,
+        file: header(family, N_LAYER as u32, (N_STATE as u32, N_FF as u32), heads),
         weights: Default::default(),
     };
     let mut add = |name: String, shape: &[usize]| {
@@ -67,6 +65,15 @@ fn made_up() -> MadeUp {
         tensor("ffn_gate", &[N_FF, N_STATE]);
         tensor("ffn_up", &[N_FF, N_STATE]);
         tensor("ffn_down", &[N_STATE, N_FF]);
+        if family == "qwen3" {
+            tensor("attn_q_norm", &[D_HEAD]);
+            tensor("attn_k_norm", &[D_HEAD]);
+        }
+        if family == "qwen2" {
+            for (name, n) in [("attn_q", N_STATE), ("attn_k", N_KV), ("attn_v", N_KV)] {
+                add(format!("blk.{layer}.{name}.bias"), &[n]);
+            }
+        }
     }
     made
 }
@@ -82,6 +89,28 @@ impl MadeUp {
         let rows = self.weights[name].chunks_exact(x.len());
         rows.map(|row| row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum())
             .collect()
+    }
+
+    /// Queries or keys of a position: with a bias, normalised and turned where the family has it so.
+    fn heads(&self, name: &str, x: &[f64], position: usize) -> Vec<f64> {
+        let mut heads = self.product(&format!("{name}.weight"), x);
+        if let Some(bias) = self.weights.get(&format!("{name}.bias")) {
+            heads
+                .iter_mut()
+                .zip(bias)
+                .for_each(|(x, b)| *x += f64::from(*b));
+        }
+        let norm = format!("{name}_norm.weight");
+        if self.weights.contains_key(&norm) {
+            let each = heads
+                .chunks_exact(D_HEAD)
+                .flat_map(|head| self.norm(&norm, head));
+            heads = each.collect();
+        }
+        match name.ends_with("attn_v") {
+            true => heads,
+            false => turned(heads, position, self.family == "llama"),
+        }
     }
 
     fn norm(&self, name: &str, x: &[f64]) -> Vec<f64> {
@@ -103,14 +132,15 @@ impl MadeUp {
         };
         let mut xs: Vec<Vec<f64>> = tokens.iter().map(|t| row(t).collect()).collect();
         for layer in 0..N_LAYER {
+            let part = |rest: &str| format!("blk.{layer}.{rest}");
             let name = |rest: &str| format!("blk.{layer}.{rest}.weight");
             let mut keys: Vec<Vec<f64>> = Vec::new();
             let mut values: Vec<Vec<f64>> = Vec::new();
             for (position, x) in xs.iter_mut().enumerate() {
                 let h = self.norm(&name("attn_norm"), x);
-                let q = turned(self.product(&name("attn_q"), &h), position);
-                keys.push(turned(self.product(&name("attn_k"), &h), position));
-                values.push(self.product(&name("attn_v"), &h));
+                let q = self.heads(&part("attn_q"), &h, position);
+                keys.push(self.heads(&part("attn_k"), &h, position));
+                values.push(self.heads(&part("attn_v"), &h, position));
                 let mut attended = Vec::new();
                 for head in 0..N_HEAD {
                     let kv = head / (N_HEAD / N_KV_HEAD) * D_HEAD..;
@@ -143,13 +173,17 @@ impl MadeUp {
     }
 }
 
-fn turned(mut x: Vec<f64>, position: usize) -> Vec<f64> {
+fn turned(mut x: Vec<f64>, position: usize, neighbours: bool) -> Vec<f64> {
     for head in x.chunks_exact_mut(D_HEAD) {
         for i in 0..D_HEAD / 2 {
             let angle = position as f64 * 10_000_f64.powf(-2.0 * i as f64 / D_HEAD as f64);
-            let (a, b) = (head[2 * i], head[2 * i + 1]);
-            head[2 * i] = a * angle.cos() - b * angle.sin();
-            head[2 * i + 1] = a * angle.sin() + b * angle.cos();
+            let (first, second) = match neighbours {
+                true => (2 * i, 2 * i + 1),
+                false => (i, i + D_HEAD / 2),
+            };
+            let (a, b) = (head[first], head[second]);
+            head[first] = a * angle.cos() - b * angle.sin();
+            head[second] = a * angle.sin() + b * angle.cos();
         }
     }
     x
@@ -159,7 +193,12 @@ const TOKENS: [u32; 9] = [1, 7, 30, 2, 2, 39, 0, 11, 5];
 
 #[test]
 fn logits_are_those_of_the_papers_however_the_text_is_read() {
-    let made = made_up();
+    for family in ["llama", "qwen2", "qwen3"] {
+        logits_are_those_of_the_papers(&made_up(family));
+    }
+}
+
+fn logits_are_those_of_the_papers(made: &MadeUp) {
     let folder = tempfile::tempdir().unwrap();
     let file = LlamaFile::open(&made.written(folder.path())).unwrap();
     let wanted = made.logits(&TOKENS);
@@ -189,7 +228,7 @@ fn logits_are_those_of_the_papers_however_the_text_is_read() {
 
 #[test]
 fn a_file_cut_anywhere_is_an_error() {
-    let made = made_up();
+    let made = made_up("llama");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cut.gguf");
     let (bytes, _) = made.file.bytes();
@@ -202,7 +241,7 @@ fn a_file_cut_anywhere_is_an_error() {
 
 #[test]
 fn a_damaged_header_never_does_harm() {
-    let made = made_up();
+    let made = made_up("llama");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("damaged.gguf");
     let (bytes, _) = made.file.bytes();

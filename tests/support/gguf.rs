@@ -109,18 +109,24 @@ impl Gguf {
     }
 }
 
-/// The header of a LLaMA model.
-pub fn llama(n_layer: u32, n_state: u32, n_ff: u32, (n_head, n_kv_head): (u32, u32)) -> Gguf {
+/// The header of a model.
+pub fn header(
+    family: &str,
+    n_layer: u32,
+    (n_state, n_ff): (u32, u32),
+    n_heads: (u32, u32),
+) -> Gguf {
+    let key = |rest: &str| format!("{family}.{rest}");
     Gguf::default()
-        .text("general.architecture", "llama")
+        .text("general.architecture", family)
         .text("general.name", "made up")
-        .int("llama.block_count", n_layer)
-        .int("llama.context_length", 64)
-        .int("llama.embedding_length", n_state)
-        .int("llama.feed_forward_length", n_ff)
-        .int("llama.attention.head_count", n_head)
-        .int("llama.attention.head_count_kv", n_kv_head)
-        .float("llama.attention.layer_norm_rms_epsilon", 1e-5)
+        .int(&key("block_count"), n_layer)
+        .int(&key("context_length"), 64)
+        .int(&key("embedding_length"), n_state)
+        .int(&key("feed_forward_length"), n_ff)
+        .int(&key("attention.head_count"), n_heads.0)
+        .int(&key("attention.head_count_kv"), n_heads.1)
+        .float(&key("attention.layer_norm_rms_epsilon"), 1e-5)
         .text("tokenizer.ggml.model", "llama")
         .texts(
             "tokenizer.ggml.tokens",
@@ -130,4 +136,9 @@ pub fn llama(n_layer: u32, n_state: u32, n_ff: u32, (n_head, n_kv_head): (u32, u
         .floats("tokenizer.ggml.scores", &[0.0, 0.0, 0.0, -1.0, -2.0])
         .int("tokenizer.ggml.bos_token_id", 1)
         .int("tokenizer.ggml.eos_token_id", 2)
+}
+
+/// The header of a LLaMA model.
+pub fn llama(n_layer: u32, n_state: u32, n_ff: u32, n_heads: (u32, u32)) -> Gguf {
+    header("llama", n_layer, (n_state, n_ff), n_heads)
 }
