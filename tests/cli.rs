@@ -11,7 +11,7 @@ use std::process::Stdio;
 use support::model;
 use support::program::{arg, command, hark, hark_with_input, recording};
 
-const SUBCOMMANDS: [&str; 13] = [
+const SUBCOMMANDS: [&str; 14] = [
     "run",
     "caption",
     "replay",

@@ -61,7 +61,7 @@ fn ftype(block: BlockType) -> Option<u32> {
         BlockType::Q4K => 1000 * ggml::QUANTISATION_VERSION + 12,
         BlockType::Q5K => 1000 * ggml::QUANTISATION_VERSION + 13,
         BlockType::Q6K => 1000 * ggml::QUANTISATION_VERSION + 14,
-        BlockType::Q2K | BlockType::Q3K => return None,
+        BlockType::Q2K | BlockType::Q3K | BlockType::IQ4_NL => return None,
     })
 }
 

@@ -67,6 +67,23 @@ pub(super) fn read_q4_0(bytes: &[u8], out: &mut [f32]) {
     });
 }
 
+/// The steps of IQ4_NL (`kvalues_iq4nl` in ggml).
+const UNEVEN: [f32; 16] = [
+    -127.0, -104.0, -83.0, -65.0, -49.0, -35.0, -22.0, -10.0, 1.0, 13.0, 25.0, 38.0, 53.0, 69.0,
+    89.0, 113.0,
+];
+
+pub(super) fn read_iq4_nl(bytes: &[u8], out: &mut [f32]) {
+    each::<Q4_0_BYTES>(bytes, out, |block, x| {
+        let d = half_at(block, 0);
+        for j in 0..HALF {
+            let (low, up) = nibbles(&block[SCALE..], j);
+            x[j] = d * UNEVEN[usize::from(low)];
+            x[j + HALF] = d * UNEVEN[usize::from(up)];
+        }
+    });
+}
+
 pub(super) fn read_q4_1(bytes: &[u8], out: &mut [f32]) {
     each::<Q4_1_BYTES>(bytes, out, |block, x| {
         let (d, m) = (half_at(block, 0), half_at(block, SCALE));

@@ -35,7 +35,7 @@ pub fn coded_as(block: BlockType) -> Option<BlockType> {
         Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q8_0 => Some(block),
         Q4K => Some(Q4_1),
         Q5K => Some(Q5_1),
-        F32 | F16 | BF16 | Q2K | Q3K | Q6K => None,
+        F32 | F16 | BF16 | Q2K | Q3K | Q6K | IQ4_NL => None,
     }
 }
 
@@ -55,7 +55,7 @@ pub fn each_codes(block: BlockType, bytes: &[u8], take: &mut dyn FnMut(Codes)) {
         }),
         Q4K => kquants::each_q4k_codes(bytes, take),
         Q5K => kquants::each_q5k_codes(bytes, take),
-        F32 | F16 | BF16 | Q2K | Q3K | Q6K => {}
+        F32 | F16 | BF16 | Q2K | Q3K | Q6K | IQ4_NL => {}
     }
 }
 

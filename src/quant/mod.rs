@@ -46,6 +46,8 @@ pub enum BlockType {
     Q5K,
     /// About 6.6 bits a number, 256 numbers a block.
     Q6K,
+    /// 4 bits that stand for 16 unevenly spaced steps, and a scale for 32 numbers.
+    IQ4_NL,
 }
 
 /// Why bytes and numbers could not be converted.
@@ -69,14 +71,14 @@ pub enum QuantError {
         /// The count of bytes given.
         n_bytes: usize,
     },
-    /// The smallest K-quants are read, not written.
+    /// The smallest K-quants and uneven steps are read, not written.
     #[error("writing {} is not supported", .0.name())]
     CannotWrite(BlockType),
 }
 
 impl BlockType {
     /// Every type.
-    pub const ALL: [BlockType; 13] = [
+    pub const ALL: [BlockType; 14] = [
         BlockType::F32,
         BlockType::F16,
         BlockType::BF16,
@@ -90,6 +92,7 @@ impl BlockType {
         BlockType::Q4K,
         BlockType::Q5K,
         BlockType::Q6K,
+        BlockType::IQ4_NL,
     ];
 
     /// Numbers in one block.
@@ -97,7 +100,7 @@ impl BlockType {
         use BlockType::*;
         match self {
             F32 | F16 | BF16 => 1,
-            Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q8_0 => blocks32::BLOCK_LEN,
+            Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q8_0 | IQ4_NL => blocks32::BLOCK_LEN,
             Q2K | Q3K | Q4K | Q5K | Q6K => kquants::BLOCK_LEN,
         }
     }
@@ -108,7 +111,7 @@ impl BlockType {
         match self {
             F32 => 4,
             F16 | BF16 => 2,
-            Q4_0 => blocks32::Q4_0_BYTES,
+            Q4_0 | IQ4_NL => blocks32::Q4_0_BYTES,
             Q4_1 => blocks32::Q4_1_BYTES,
             Q5_0 => blocks32::Q5_0_BYTES,
             Q5_1 => blocks32::Q5_1_BYTES,
@@ -146,6 +149,7 @@ impl BlockType {
             Q4K => 12,
             Q5K => 13,
             Q6K => 14,
+            IQ4_NL => 20,
             BF16 => 30,
         }
     }
@@ -172,6 +176,7 @@ impl BlockType {
             Q4K => "q4_K",
             Q5K => "q5_K",
             Q6K => "q6_K",
+            IQ4_NL => "iq4_nl",
         }
     }
 }
@@ -204,11 +209,12 @@ pub fn dequantize(block: BlockType, bytes: &[u8], out: &mut [f32]) -> Result<(),
         Q4K => kquants::read_q4k(bytes, out),
         Q5K => kquants::read_q5k(bytes, out),
         Q6K => kquants::read_q6k(bytes, out),
+        IQ4_NL => blocks32::read_iq4_nl(bytes, out),
     }
     Ok(())
 }
 
-/// Appends `x` to `out` as blocks. All types but Q2_K and Q3_K; those of up to 32 numbers a block
+/// Appends `x` to `out` as blocks. All types but Q2_K, Q3_K and IQ4_NL; those of up to 32 numbers a block
 /// rounded as ggml's reference does (`quantize_row_*_ref`), so that the bytes are the same.
 pub fn quantize(block: BlockType, x: &[f32], out: &mut Vec<u8>) -> Result<(), QuantError> {
     use BlockType::*;
@@ -228,7 +234,7 @@ pub fn quantize(block: BlockType, x: &[f32], out: &mut Vec<u8>) -> Result<(), Qu
         Q4K => kquants_write::write_q4k(x, out),
         Q5K => kquants_write::write_q5k(x, out),
         Q6K => kquants_write::write_q6k(x, out),
-        Q2K | Q3K => return Err(QuantError::CannotWrite(block)),
+        Q2K | Q3K | IQ4_NL => return Err(QuantError::CannotWrite(block)),
     }
     Ok(())
 }

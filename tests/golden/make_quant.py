@@ -13,10 +13,10 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType as T
 from gguf.quants import dequantize, quantize
 
-TYPES = "F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K".split()
+TYPES = "F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL".split()
 # Where the halves that scale a block lie in it, in bytes.
 HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
-          "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
+          "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0]}
 N = 512
 rng = np.random.default_rng(20)
 
@@ -47,5 +47,5 @@ with open(pathlib.Path(__file__).parent / "quant.bin", "wb") as out:
         assert numbers.size == N and np.isfinite(numbers).all(), name
         out.write(blocks.tobytes())
         out.write(numbers.tobytes())
-        if not name.endswith("_K"):
+        if not name.endswith(("_K", "_NL")):
             out.write(quantize(x, T[name]).tobytes())
