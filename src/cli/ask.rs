@@ -7,8 +7,7 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::language::{DEFAULT_MODEL, Language};
-use super::output::Out;
-use super::output::json;
+use super::output::{Out, json, printable};
 use super::signals::{self, OnSignal};
 use super::{Failure, Globals};
 use crate::error::Kind;
@@ -51,7 +50,7 @@ pub(crate) struct Args {
     temperature: f32,
     /// What the same words again are made less likely by; 1 is nothing
     #[arg(long, value_name = "P", default_value_t = 1.0)]
-    #[arg(value_parser = between_0_and_5)]
+    #[arg(value_parser = penalty)]
     repeat_penalty: f32,
     /// The same seed gives the same answer [default: another one each time]
     #[arg(long, value_name = "N")]
@@ -65,8 +64,20 @@ fn between_0_and_5(text: &str) -> Result<f32, String> {
     }
 }
 
+fn penalty(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(value) if (0.1..=5.0).contains(&value) => Ok(value),
+        _ => Err("a number from 0.1 to 5 is wanted".into()),
+    }
+}
+
 /// Runs the subcommand.
 pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
+    if args.max_tokens > args.context / 2 {
+        let message = format!("an answer of {} tokens", args.max_tokens);
+        let hint = format!("--context {} has room for half of itself", args.context);
+        return Err(Failure::new(Kind::Usage, message).hint(hint));
+    }
     let asked = asked(&args)?;
     let signals = OnSignal::watch(signals::INTERRUPTED)?;
     let answerer = load(&args, globals)?;
@@ -110,9 +121,19 @@ fn asked(args: &Args) -> Result<Option<String>, Failure> {
             let text = text.map_err(|error| {
                 Failure::new(Kind::Input, format!("cannot read standard input: {error}"))
             })?;
-            Ok(Some(text.trim().to_owned()))
+            something(text.trim().to_owned())
         }
-        words => Ok(Some(words.join(" "))),
+        words => something(words.join(" ")),
+    }
+}
+
+fn something(text: String) -> Result<Option<String>, Failure> {
+    match text.trim().is_empty() {
+        true => Err(Failure::new(
+            Kind::Usage,
+            "nothing is asked; see `hark ask --help`",
+        )),
+        false => Ok(Some(text)),
     }
 }
 
@@ -148,7 +169,8 @@ impl Talk {
         let answer = self
             .answerer
             .answer(&self.messages, self.sampling, &mut |new| {
-                if !is_json && let Err(failure) = out.write(new).and_then(|()| out.flush()) {
+                let new = printable(new);
+                if !is_json && let Err(failure) = out.write(&new).and_then(|()| out.flush()) {
                     failed.set(Some(failure));
                     is_broken.store(true, Ordering::Relaxed);
                 }
@@ -172,7 +194,7 @@ impl Talk {
     fn converse(&mut self, stopped: &dyn Fn() -> bool) -> Result<(), Failure> {
         let is_terminal = io::stdin().is_terminal();
         let mut lines = io::stdin().lock().lines();
-        loop {
+        while !stopped() {
             if is_terminal {
                 eprint!("> ");
                 let _ = io::stderr().flush();
@@ -184,11 +206,12 @@ impl Talk {
                 Failure::new(Kind::Input, format!("cannot read standard input: {error}"))
             })?;
             let line = line.trim();
-            if line.is_empty() || stopped() {
+            if line.is_empty() {
                 return Ok(());
             }
             self.ask(line.to_owned(), stopped)?;
         }
+        Ok(())
     }
 }
 

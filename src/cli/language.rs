@@ -8,6 +8,7 @@ use crate::format::LlamaFile;
 use crate::kernels::{Cpu, Exec};
 use crate::llama::{Chat, Llama, Memory};
 use crate::models;
+use crate::nn::Compute;
 use crate::text::LlamaTokenizer;
 
 /// The model that answers where none is named.
@@ -28,12 +29,12 @@ impl Language {
         let path =
             models::resolve(name).map_err(|error| Failure::new(Kind::Model, error.to_string()))?;
         let file = LlamaFile::open(&path)?;
-        check_memory(&file, n_ctx)?;
+        let compute = globals.compute.is_some().then(|| setup.compute());
+        check_memory(&file, compute, n_ctx)?;
         let exec = Exec::new(Cpu::from_env()?, setup.n_threads());
         let tokenizer = LlamaTokenizer::new(file.vocabulary())
             .map_err(|error| Failure::new(Kind::Model, format!("{}: {error}", path.display())))?;
         let chat = Chat::new(file.chat_template(), &tokenizer)?;
-        let compute = globals.compute.is_some().then(|| setup.compute());
         let model = Llama::load(&file, exec.cpu(), compute)?;
         let megabytes = model.bytes() / 1_000_000;
         log::info!("{} ({}), {megabytes} MB", path.display(), file.title());
@@ -47,8 +48,9 @@ impl Language {
 }
 
 /// Refuses what this machine has no room for: it would push everything else out.
-fn check_memory(file: &LlamaFile, n_ctx: usize) -> Result<(), Failure> {
-    let needed = Memory::of(file).bytes(n_ctx) as u64;
+fn check_memory(file: &LlamaFile, compute: Option<Compute>, n_ctx: usize) -> Result<(), Failure> {
+    let n_ctx = n_ctx.min(file.dims().n_ctx);
+    let needed = Memory::of(file, compute).bytes(n_ctx) as u64;
     match available_bytes() {
         Some(available) if needed > available => {
             let [needed, available] = [needed, available].map(|bytes| bytes / 1_000_000);

@@ -33,7 +33,7 @@ pub enum FormatError {
         source: io::Error,
     },
     /// Not a model in any known container.
-    #[error("{} is not a Whisper model that can be read: it {found}", .path.display())]
+    #[error("{} is not a model that can be read: it {found}", .path.display())]
     Unrecognised {
         /// The file or folder.
         path: PathBuf,

@@ -35,8 +35,13 @@ const LIST_LIMIT: u64 = 1 << 20;
 const VALUES_LIMIT: u64 = 4_096;
 const DEFAULT_ALIGNMENT: u64 = 32;
 const ALIGNMENT_LIMIT: i64 = 1 << 16;
-/// Lists with other keys are not kept.
-const KEPT_LISTS: &str = "tokenizer.ggml.";
+/// Other lists are not kept.
+const KEPT_LISTS: [&str; 4] = [
+    "tokenizer.ggml.tokens",
+    "tokenizer.ggml.token_type",
+    "tokenizer.ggml.scores",
+    "tokenizer.ggml.merges",
+];
 
 /// What a key stands for.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +96,12 @@ impl Index {
             Some(other) => return Err(source.header(format!("an alignment of {other:?}"))),
         };
         let data_at = cursor.at().next_multiple_of(alignment);
+        // Tensors that share bytes would take many times the file in memory.
+        let mut sizes = found.iter().map(|(_, _, n_bytes)| *n_bytes);
+        let n_data_bytes = sizes.try_fold(0_u64, u64::checked_add);
+        if n_data_bytes.is_none_or(|n| n > source.size_bytes()) {
+            return Err(source.header("its tensors are larger than the file".into()));
+        }
         let mut tensors = BTreeMap::new();
         for (name, mut stored, n_bytes) in found {
             let what = format!("tensor {}", error::name(&name));
@@ -112,7 +123,7 @@ fn pair(cursor: &mut Cursor, source: &Source) -> Result<(String, Value), FormatE
     let key = text(cursor, source, NAME_LIMIT_BYTES, "a key")?;
     let what = format!("the value of {}", error::name(&key));
     let value = match cursor.u32("a value's type")? {
-        LIST => list(cursor, source, key.starts_with(KEPT_LISTS), &what)?,
+        LIST => list(cursor, source, KEPT_LISTS.contains(&key.as_str()), &what)?,
         STRING => Value::Text(text(cursor, source, TEXT_LIMIT_BYTES, &what)?),
         kind => scalar(cursor, source, kind, &what)?,
     };

@@ -223,8 +223,10 @@ struct Values<'a> {
 
 impl Values<'_> {
     fn wrong(&self, key: &str, value: &Value) -> FormatError {
-        // A list would fill the screen.
-        let shown = super::error::name(&format!("{value:?}"));
+        let shown = match value {
+            Value::Ints(_) | Value::Floats(_) | Value::Texts(_) | Value::Unread => "a list".into(),
+            other => super::error::name(&format!("{other:?}")),
+        };
         self.source.header(format!("{key} is {shown}"))
     }
 
@@ -304,7 +306,7 @@ impl Values<'_> {
             let what = "its layers are mixtures of experts, which are not known here";
             return Err(self.source.header(what.into()));
         }
-        let n_state = count("embedding_length", 1 << 16)?;
+        let n_state = count("embedding_length", MAX_WIDTH)?;
         let n_head = count("attention.head_count", 1 << 10)?;
         let n_kv_head = self.count(&key("attention.head_count_kv"), 1 << 10)?;
         let d_head = self.count(&key("attention.key_length"), MAX_D_HEAD)?;
@@ -320,7 +322,7 @@ impl Values<'_> {
             n_vocab: shape.and_then(|s| s.first().copied()).unwrap_or(0),
             n_ctx: count("context_length", 1 << 24)?,
             n_state,
-            n_ff: count("feed_forward_length", 1 << 20)?,
+            n_ff: count("feed_forward_length", MAX_WIDTH)?,
             n_layer: count("block_count", 1 << 10)?,
             n_head,
             n_kv_head: n_kv_head.unwrap_or(n_head),
@@ -330,6 +332,7 @@ impl Values<'_> {
             local: self.local(family, &name)?,
         };
         if !dims.n_head.is_multiple_of(dims.n_kv_head)
+            || dims.n_head * dims.d_head > MAX_WIDTH
             || !dims.d_head.is_multiple_of(8)
             || !(8..=MAX_D_HEAD).contains(&dims.d_head)
             || d_value.is_some_and(|d| d != dims.d_head)
@@ -367,22 +370,27 @@ impl Values<'_> {
     }
 
     fn local(&self, family: Family, name: &str) -> Result<Option<Local>, FormatError> {
-        let window = self.count(&format!("{name}.attention.sliding_window"), 1 << 24)?;
-        Ok(match (family, window) {
-            (Family::Gemma3, Some(window)) => Some(Local {
-                window,
-                period: 6,
-                rope_base: 10_000.0,
-            }),
-            _ => None,
-        })
+        let key = format!("{name}.attention.sliding_window");
+        if family != Family::Gemma3 || self.int(&key)? == Some(0) {
+            return Ok(None);
+        }
+        let window = self.count(&key, 1 << 24)?;
+        Ok(window.map(|window| Local {
+            window,
+            period: 6,
+            rope_base: 10_000.0,
+        }))
     }
 
     fn vocabulary(&self, n_vocab: usize) -> Result<Vocabulary, FormatError> {
         let key = |rest: &str| format!("tokenizer.ggml.{rest}");
         let token = |rest: &str| {
             let id = self.int(&key(rest))?;
-            Ok::<_, FormatError>(id.and_then(|id| u32::try_from(id).ok()))
+            match id.map(u32::try_from) {
+                None => Ok(None),
+                Some(Ok(id)) if (id as usize) < n_vocab => Ok(Some(id)),
+                Some(_) => Err(self.source.header(format!("{rest} is no token"))),
+            }
         };
         let scores = match self.index.values.get(&key("scores")) {
             Some(Value::Floats(values)) => values.clone(),
@@ -419,8 +427,10 @@ impl Values<'_> {
                 merges.push([left.into(), right.into()]);
             }
         }
+        let pre = self.text(&key("pre"))?.unwrap_or_default();
+        let begins = model == "llama" || LLAMA3.contains(&pre.as_str());
         let vocabulary = Vocabulary {
-            pre: self.text(&key("pre"))?.unwrap_or_default(),
+            pre,
             tokens,
             kinds,
             scores,
@@ -428,9 +438,7 @@ impl Values<'_> {
             bos: token("bos_token_id")?,
             eos: token("eos_token_id")?,
             eot: token("eot_token_id")?,
-            add_bos: self
-                .bool(&key("add_bos_token"))?
-                .unwrap_or(model == "llama"),
+            add_bos: self.bool(&key("add_bos_token"))?.unwrap_or(begins),
             add_space_prefix: self.bool(&key("add_space_prefix"))?.unwrap_or(true),
             model,
         };
@@ -443,6 +451,9 @@ impl Values<'_> {
         Ok(vocabulary)
     }
 }
+
+/// LLaMA 3's names for its rule to cut text.
+pub(crate) const LLAMA3: [&str; 3] = ["llama-bpe", "llama3", "llama-v3"];
 
 /// What the file's number for a token's kind means; tokens without one are text.
 fn token_kind(number: Option<&i64>, token: &[u8]) -> TokenKind {
@@ -459,6 +470,9 @@ fn token_kind(number: Option<&i64>, token: &[u8]) -> TokenKind {
         _ => TokenKind::Text,
     }
 }
+
+/// The widest rows that the kernels multiply.
+const MAX_WIDTH: usize = 1 << 16;
 
 /// The largest head that the kernels take.
 const MAX_D_HEAD: usize = 256;

@@ -26,6 +26,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 pub use error::FormatError;
+pub(crate) use llama::LLAMA3;
 pub use llama::{Family, LlamaDims, LlamaFile, Local, Rope, TokenKind, Vocabulary};
 pub use names::WhisperDims;
 pub use tensor::{Encoding, Int8Rows};
@@ -197,7 +198,7 @@ fn recognise(source: &Source) -> Result<Result<Container, &'static str>, FormatE
         _ if is_safetensors => Ok(Container::Safetensors),
         _ if ctranslate2::recognise(&start) => Ok(Container::CTranslate2),
         [b'G', b'G', b'U', b'F', ..] => {
-            Err("is a GGUF file, which holds a language model: `hark ask --model` takes it")
+            Err("is a GGUF file, which holds a language model: `hark ask --answer-model` takes it")
         }
         [b'P', b'K', 3, 4, ..] => {
             Err("is a zip archive or a PyTorch checkpoint; take the model's safetensors file")

@@ -56,7 +56,10 @@ impl Classify for ChatError {
 }
 
 /// Steps of a template before it is given up: real ones need some thousands.
-const FUEL: u64 = 5_000_000;
+const FUEL: u64 = 1_000_000;
+
+/// The longest conversation that is looked at, in bytes.
+const MAX_BYTES: usize = 4 << 20;
 
 /// ChatML, for models without a template.
 const CHATML: &str = "{% for message in messages %}<|im_start|>{{ message.role }}\n\
@@ -70,8 +73,7 @@ const NAME: &str = "chat";
 pub struct Chat {
     environment: Environment<'static>,
     bos: String,
-    /// What nobody may say.
-    marks: Vec<String>,
+    eos: String,
 }
 
 impl Chat {
@@ -99,18 +101,28 @@ impl Chat {
         added.map_err(|error| chat_error(&error))?;
         Ok(Chat {
             environment,
-            bos: tokenizer.bos_text().unwrap_or_default().to_owned(),
-            marks: tokenizer.control_texts().map(str::to_owned).collect(),
+            bos: tokenizer.bos_text().to_owned(),
+            eos: tokenizer.eos_text().to_owned(),
         })
     }
 
-    /// The text of a conversation, up to where the model goes on.
+    /// The text of a conversation, up to where the model goes on. Nothing that is said in it is a mark.
     ///
     /// # Errors
     /// If the template refuses.
-    pub fn prompt(&self, messages: &[Message]) -> Result<String, ChatError> {
+    pub fn prompt(
+        &self,
+        messages: &[Message],
+        tokenizer: &LlamaTokenizer,
+    ) -> Result<String, ChatError> {
+        let n_bytes: usize = messages.iter().map(|message| message.content.len()).sum();
+        if n_bytes > MAX_BYTES {
+            return Err(ChatError {
+                what: format!("{n_bytes} bytes were said"),
+            });
+        }
         let said = messages.iter().map(|message| {
-            context! { role => message.role.name(), content => self.plain(&message.content) }
+            context! { role => message.role.name(), content => tokenizer.without_control(&message.content) }
         });
         let said: Vec<Value> = said.collect();
         let template = self.environment.get_template(NAME);
@@ -118,21 +130,13 @@ impl Chat {
             messages => said,
             add_generation_prompt => true,
             bos_token => self.bos.as_str(),
-            eos_token => "",
+            eos_token => self.eos.as_str(),
+            // Qwen3 would think aloud first.
+            enable_thinking => false,
         };
         template
             .and_then(|template| template.render(context))
             .map_err(|error| chat_error(&error))
-    }
-
-    /// A text in which nothing is a mark: what somebody says must not end the turn, nor begin another's.
-    fn plain(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        // What is left may make another mark.
-        while let Some(mark) = self.marks.iter().find(|mark| text.contains(mark.as_str())) {
-            text = text.replace(mark.as_str(), "");
-        }
-        text
     }
 }
 

@@ -5,9 +5,10 @@
 
 use std::time::Instant;
 
-use super::chat::{Chat, ChatError, Message};
+use super::chat::{Chat, ChatError, Message, Role};
 use super::sampler::{Sampler, Sampling};
-use super::{Llama, State};
+use super::{Llama, MAX_BATCH, State};
+use crate::error::{Classify, Kind};
 use crate::kernels::Exec;
 use crate::text::LlamaTokenizer;
 
@@ -20,6 +21,37 @@ pub struct Answerer {
     state: State,
     /// Tokens of an answer at most.
     max_tokens: usize,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// The model's template refuses.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    /// The last message alone leaves no room.
+    #[error(
+        "what is asked has {n} tokens, {room} fit; ask less, or give the conversation more room"
+    )]
+    TooLong {
+        /// Tokens of the conversation, shortened as far as it can be.
+        n: usize,
+        /// Tokens that leave room for an answer.
+        room: usize,
+    },
+    /// The model gives no numbers.
+    #[error("the model gives no numbers: its file is damaged; fetch it again")]
+    NoNumbers,
+}
+
+impl Classify for AnswerError {
+    fn kind(&self) -> Kind {
+        match self {
+            AnswerError::Chat(error) => error.kind(),
+            AnswerError::TooLong { .. } => Kind::Usage,
+            AnswerError::NoNumbers => Kind::Model,
+        }
+    }
 }
 
 /// Why an answer ended.
@@ -53,8 +85,8 @@ pub struct Answer {
 }
 
 impl Answerer {
-    /// For conversations of up to `n_ctx` tokens, of which an answer takes `max_tokens` at most. Allocates all
-    /// there is to allocate.
+    /// For conversations of up to `n_ctx` tokens, of which an answer takes `max_tokens` at most, and half at the
+    /// very most.
     pub fn new(
         model: Llama,
         tokenizer: LlamaTokenizer,
@@ -78,41 +110,43 @@ impl Answerer {
         self.model.bytes() + self.state.bytes()
     }
 
-    /// Answers a conversation. Each new piece of text goes to `say`, which ends the answer by giving false. The
-    /// oldest messages behind the first (which may say what the model is to be) are left out when all are too
-    /// many.
+    /// Answers a conversation. Each new piece of text goes to `say`, which ends the answer by giving false; while
+    /// the conversation is read it is asked with nothing. The oldest messages (but what the model is to be) are
+    /// left out when all are too many.
     ///
     /// # Errors
-    /// If the model's template refuses.
+    /// If the model's template refuses, the last message alone is too long, or the model is damaged.
     pub fn answer(
         &mut self,
         messages: &[Message],
         sampling: Sampling,
         say: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<Answer, ChatError> {
+    ) -> Result<Answer, AnswerError> {
         let began = Instant::now();
         let prompt = self.prompt(messages)?;
-        let n_reused = self.read(&prompt);
+        let (n_reused, is_read) = self.read(&prompt, say);
         let mut sampler = Sampler::new(sampling, self.model.dims().n_vocab);
         let mut speech = Speech::default();
         let mut answer = Answer {
             text: String::new(),
-            end: End::Length,
+            end: if is_read { End::Length } else { End::Stopped },
             n_prompt: prompt.len(),
             n_reused,
             n_tokens: 0,
             first_s: 0.0,
             rest_s: 0.0,
         };
-        while answer.n_tokens < self.max_tokens && self.state.tokens().len() < self.state.n_ctx() {
+        let has_room = |state: &State| state.tokens().len() < state.n_ctx();
+        while is_read && answer.n_tokens < self.max_tokens && has_room(&self.state) {
             let token = sampler.choose(self.state.logits(), self.state.tokens());
+            let token = token.ok_or(AnswerError::NoNumbers)?;
             if answer.n_tokens == 0 {
                 answer.first_s = began.elapsed().as_secs_f64();
             }
-            let Some(token) = token.filter(|token| !self.tokenizer.is_end(*token)) else {
+            if self.tokenizer.is_end(token) {
                 answer.end = End::Complete;
                 break;
-            };
+            }
             answer.n_tokens += 1;
             let new = speech.add(self.tokenizer.token_bytes(token));
             answer.text.push_str(new);
@@ -132,43 +166,57 @@ impl Answerer {
     }
 
     /// The tokens of a conversation that leave room for an answer.
-    fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, ChatError> {
+    fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, AnswerError> {
         let room = self.state.n_ctx() - self.max_tokens;
-        let mut kept = messages.to_vec();
-        loop {
-            let text = self.chat.prompt(&kept)?;
-            let mut tokens = self.tokenizer.encode(&text, true);
-            // Some templates write the mark of the beginning themselves.
-            if let Some(bos) = self.tokenizer.bos()
-                && tokens.first() != Some(&bos)
-            {
-                tokens.insert(0, bos);
-            }
-            if tokens.len() <= room {
-                return Ok(tokens);
-            }
+        let all = self.tokens(messages)?;
+        if all.len() <= room {
+            return Ok(all);
+        }
+        // Once it is too long it is made much shorter, so that what is left stays the same for some turns.
+        let (mut kept, mut n) = (messages.to_vec(), all.len());
+        let first = usize::from(kept.first().is_some_and(|m| m.role == Role::System));
+        while kept.len() >= first + 3 && n > room / 2 {
             // A question goes with its answer.
-            let first = usize::from(kept.first().is_some_and(|m| m.role == super::Role::System));
-            if kept.len() < first + 3 {
-                // One message alone is too long: its end is what is asked.
-                return Ok(tokens.split_off(tokens.len() - room));
-            }
             kept.drain(first..first + 2);
+            n = self.tokens(&kept)?.len();
+        }
+        let tokens = self.tokens(&kept)?;
+        match tokens.len() <= room {
+            true => Ok(tokens),
+            false => Err(AnswerError::TooLong {
+                n: tokens.len(),
+                room,
+            }),
         }
     }
 
-    /// Brings the state to the end of `prompt`; how many tokens were known.
-    fn read(&mut self, prompt: &[u32]) -> usize {
+    fn tokens(&self, messages: &[Message]) -> Result<Vec<u32>, AnswerError> {
+        let text = self.chat.prompt(messages, &self.tokenizer)?;
+        let mut tokens = self.tokenizer.encode(&text, true);
+        // Some templates write the mark of the beginning themselves.
+        if let Some(bos) = self.tokenizer.bos()
+            && tokens.first() != Some(&bos)
+        {
+            tokens.insert(0, bos);
+        }
+        Ok(tokens)
+    }
+
+    /// Brings the state to the end of `prompt`, unless it is ended; how many tokens were known, and whether all
+    /// was read.
+    fn read(&mut self, prompt: &[u32], say: &mut dyn FnMut(&str) -> bool) -> (usize, bool) {
         let known = self.state.tokens().iter().zip(prompt);
         let n_known = known.take_while(|(a, b)| a == b).count();
         // The last token is read again: what follows it is wanted.
         let n_known = n_known.min(prompt.len().saturating_sub(1));
         self.state.truncate(n_known);
-        if n_known < prompt.len() {
-            self.model
-                .forward(&self.exec, &prompt[n_known..], &mut self.state);
+        for batch in prompt[n_known..].chunks(MAX_BATCH) {
+            if !say("") {
+                return (n_known, false);
+            }
+            self.model.forward(&self.exec, batch, &mut self.state);
         }
-        n_known
+        (n_known, !prompt.is_empty())
     }
 }
 

@@ -1,12 +1,11 @@
 //! A language model from its file: every matrix in the arithmetic that suits how it is stored.
 
-use crate::format::{Encoding, FormatError, LlamaDims, LlamaFile};
+use crate::format::{Encoding, Family, FormatError, LlamaDims, LlamaFile, Local, Rope, Tensors};
 use crate::kernels::{BlockFormat, Cpu};
 use crate::nn::{Compute, Linear, Loader, RmsNorm};
-use crate::quant::BlockType;
 
 use super::rope::Turns;
-use super::{Layer, Llama};
+use super::{Layer, Llama, MAX_BATCH};
 
 impl Llama {
     /// Loads all weights, packed for `cpu`: blocks stay the file's, other types become 8-bit blocks, or all
@@ -34,8 +33,8 @@ impl Llama {
             Some(_) => layers.loader.floats("rope_freqs.weight")?,
             None => Vec::new(),
         };
-        let local = |local: crate::format::Local| {
-            let rope = crate::format::Rope {
+        let local = |local: Local| {
+            let rope = Rope {
                 scale: 1.0,
                 ..dims.rope
             };
@@ -62,36 +61,68 @@ pub struct Memory {
     pub weights: usize,
     /// The keys and values of a token.
     pub kv_token: usize,
+    /// What a pass works in.
+    pub buffers: usize,
 }
 
 /// Tokens of a conversation that plans are made for.
 pub const KV_TOKEN_PLAN: usize = 2_048;
 
 impl Memory {
-    /// Known from the file's header alone.
-    pub fn of(file: &LlamaFile) -> Self {
+    /// Known from the file's header alone, for weights packed as [`Llama::load`] does.
+    pub fn of(file: &LlamaFile, compute: Option<Compute>) -> Self {
         let weights = file.tensor_names().map(|name| {
             let shape = file.shape(name).unwrap_or_default();
             let [n_rows, n_in] = *shape else {
                 return 4 * shape.iter().product::<usize>();
             };
-            let block = match file.block_type(name) {
-                Some(Encoding::Block(block)) => held(block).block_type(),
-                _ => BlockType::Q8_0,
-            };
-            n_rows * n_in.div_ceil(block.block_len()) * block.block_bytes()
+            match compute.unwrap_or_else(|| stored_as(file, &beside(name))) {
+                Compute::F32 => 4 * n_rows * n_in,
+                Compute::Int8 => n_rows * (n_in + 4),
+                Compute::Blocks(format) => {
+                    let block = format.block_type();
+                    n_rows * n_in.div_ceil(block.block_len()) * block.block_bytes()
+                }
+            }
         });
         let dims = file.dims();
+        let (q, kv) = (dims.n_head * dims.d_head, dims.n_kv_head * dims.d_head);
+        // In the order of `State`, and the same once more in bytes for quantised rows.
+        let row = 2 * dims.n_state + (q + 2 * kv) + q.max(dims.n_state) + q + 3 * dims.n_ff;
         let f16_bytes = 2;
         Memory {
             weights: weights.sum(),
-            kv_token: 2 * dims.n_layer * dims.n_kv_head * dims.d_head * f16_bytes,
+            kv_token: 2 * dims.n_layer * kv * f16_bytes,
+            buffers: MAX_BATCH * 5 * row + 4 * 4 * dims.n_vocab,
         }
     }
 
     /// All of it for conversations of `n_ctx` tokens.
     pub fn bytes(&self, n_ctx: usize) -> usize {
-        self.weights + n_ctx * self.kv_token
+        self.weights + self.buffers + n_ctx * self.kv_token
+    }
+}
+
+/// The tensors that are packed together with this one.
+fn beside(name: &str) -> Vec<String> {
+    let groups: [&[&str]; 2] = [
+        &["attn_q.weight", "attn_k.weight", "attn_v.weight"],
+        &["ffn_gate.weight", "ffn_up.weight"],
+    ];
+    let member = groups
+        .iter()
+        .copied()
+        .flatten()
+        .find(|rest| name.ends_with(*rest));
+    let group = groups
+        .iter()
+        .find(|group| member.is_some_and(|member| group.contains(member)));
+    match (member, group) {
+        (Some(member), Some(group)) => {
+            let prefix = name.strip_suffix(*member).unwrap_or(name);
+            group.iter().map(|rest| format!("{prefix}{rest}")).collect()
+        }
+        _ => vec![name.to_owned()],
     }
 }
 
@@ -116,21 +147,28 @@ impl Layers<'_> {
         let name = |rest: &str| format!("blk.{i}.{rest}");
         let named = |rests: &[&str]| rests.iter().map(|rest| name(rest)).collect::<Vec<_>>();
         let (head_q, head_k) = (name("attn_q_norm"), name("attn_k_norm"));
-        let head_norms = match self.loader.file().shape(&format!("{head_q}.weight")) {
-            Some(_) => Some((self.norm(&head_q)?, self.norm(&head_k)?)),
-            None => None,
+        let family = self.dims.family;
+        let head_norms = match family {
+            Family::Qwen3 | Family::Gemma3 => Some((self.norm(&head_q)?, self.norm(&head_k)?)),
+            Family::Llama | Family::Qwen2 => None,
         };
+        let mut after = |name: String| match family {
+            Family::Gemma3 => self.norm(&name).map(Some),
+            Family::Llama | Family::Qwen2 | Family::Qwen3 => Ok(None),
+        };
+        let after_attn = after(name("post_attention_norm"))?;
+        let after_ffn = after(name("post_ffw_norm"))?;
         let is_local = (self.dims.local).is_some_and(|local| !(i + 1).is_multiple_of(local.period));
         Ok(Layer {
             attn_norm: self.norm(&name("attn_norm"))?,
             qkv: self.linear(&named(&["attn_q", "attn_k", "attn_v"]), q + 2 * kv, d)?,
             head_norms,
             out: self.linear(&named(&["attn_output"]), d, q)?,
-            after_attn: self.optional_norm(&name("post_attention_norm"))?,
+            after_attn,
             ffn_norm: self.norm(&name("ffn_norm"))?,
             gate_up: self.linear(&named(&["ffn_gate", "ffn_up"]), 2 * n_ff, d)?,
             down: self.linear(&named(&["ffn_down"]), d, n_ff)?,
-            after_ffn: self.optional_norm(&name("post_ffw_norm"))?,
+            after_ffn,
             is_local,
         })
     }
@@ -140,14 +178,8 @@ impl Layers<'_> {
         Ok(RmsNorm::new(gamma, self.dims.epsilon))
     }
 
-    fn optional_norm(&mut self, name: &str) -> Result<Option<RmsNorm>, FormatError> {
-        match self.loader.file().shape(&format!("{name}.weight")) {
-            Some(_) => self.norm(name).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Matrices of one input as one layer, their outputs side by side, with their biases where there are some.
+    /// Matrices of one input as one layer, their outputs side by side. Queries, keys and values may have
+    /// biases.
     fn linear(
         &mut self,
         names: &[impl AsRef<str>],
@@ -158,43 +190,38 @@ impl Layers<'_> {
             let names = names.iter().map(|name| format!("{}.{kind}", name.as_ref()));
             names.collect()
         };
-        let (weights, biases) = (of("weight"), of("bias"));
-        self.loader.set_compute(self.compute(&weights));
+        let (file, weights, biases) = (self.loader.file(), of("weight"), of("bias"));
+        let compute = self.wanted.unwrap_or_else(|| stored_as(file, &weights));
+        self.loader.set_compute(compute);
         let packed = self.loader.stack(&weights, n_out, n_in)?;
+        let may_have = names.iter().any(|name| name.as_ref().ends_with("attn_q"));
+        if !may_have || !biases.iter().any(|name| file.shape(name).is_some()) {
+            return Ok(Linear::new(packed, None));
+        }
         let mut bias = Vec::new();
         for (weights, name) in weights.iter().zip(&biases) {
-            match self.loader.file().shape(name) {
+            match file.shape(name) {
                 Some(_) => bias.extend(self.loader.floats(name)?),
                 None => {
-                    let rows = self.loader.file().shape(weights).and_then(|s| s.first());
-                    bias.resize(bias.len() + rows.copied().unwrap_or(0), 0.0);
+                    let n_rows = file.shape(weights).and_then(|shape| shape.first());
+                    bias.resize(bias.len() + n_rows.copied().unwrap_or(0), 0.0);
                 }
             }
         }
-        let has_bias = biases
-            .iter()
-            .any(|name| self.loader.file().shape(name).is_some());
-        Ok(Linear::new(packed, has_bias.then_some(bias)))
-    }
-
-    /// The arithmetic that keeps the codes of all these tensors, or else 8-bit blocks.
-    fn compute(&self, names: &[String]) -> Compute {
-        if let Some(wanted) = self.wanted {
-            return wanted;
-        }
-        let held = |name: &String| match self.loader.file().block_type(name) {
-            Some(Encoding::Block(block)) => held(block),
-            _ => BlockFormat::Q8_0,
-        };
-        let mut formats = names.iter().map(held);
-        let first = formats.next().unwrap_or(BlockFormat::Q8_0);
-        Compute::Blocks(match formats.all(|format| format == first) {
-            true => first,
-            false => BlockFormat::Q8_0,
-        })
+        Ok(Linear::new(packed, Some(bias)))
     }
 }
 
-fn held(block: BlockType) -> BlockFormat {
-    BlockFormat::holding(block).unwrap_or(BlockFormat::Q8_0)
+/// The arithmetic that keeps the codes of all these tensors, or else 8-bit blocks.
+fn stored_as(file: &Tensors, names: &[impl AsRef<str>]) -> Compute {
+    let held = |name: &str| match file.block_type(name) {
+        Some(Encoding::Block(block)) => BlockFormat::holding(block),
+        _ => None,
+    };
+    let mut formats = names.iter().map(|name| held(name.as_ref()));
+    let first = formats.next().flatten().unwrap_or(BlockFormat::Q8_0);
+    Compute::Blocks(match formats.all(|format| format == Some(first)) {
+        true => first,
+        false => BlockFormat::Q8_0,
+    })
 }

@@ -20,7 +20,7 @@ use crate::nn::{KvCache, Linear, Output, RmsNorm};
 use rope::{Angles, Turns};
 
 pub use chat::{Chat, ChatError, Message, Role};
-pub use generate::{Answer, Answerer, End};
+pub use generate::{Answer, AnswerError, Answerer, End};
 pub use load::{KV_TOKEN_PLAN, Memory};
 pub use sampler::Sampling;
 
@@ -67,8 +67,9 @@ pub struct State {
     h: Vec<f32>,
     /// `[n, (n_head + 2 * n_kv_head) * d_head]`
     qkv: Vec<f32>,
+    /// Queries, and what else is needed for a moment, `[n, max(n_state, n_head * d_head)]`.
+    scratch: Vec<f32>,
     /// `[n, n_head * d_head]`
-    q: Vec<f32>,
     attended: Vec<f32>,
     /// `[n, 2 * n_ff]`
     wide: Vec<f32>,
@@ -108,7 +109,7 @@ impl State {
             &self.x,
             &self.h,
             &self.qkv,
-            &self.q,
+            &self.scratch,
             &self.attended,
             &self.wide,
             &self.gated,
@@ -157,7 +158,7 @@ impl Llama {
             x: vec![0.0; n * n_state],
             h: vec![0.0; n * n_state],
             qkv: vec![0.0; n * (n_head + 2 * n_kv_head) * d_head],
-            q: vec![0.0; n * n_head * d_head],
+            scratch: vec![0.0; n * n_state.max(n_head * d_head)],
             attended: vec![0.0; n * n_head * d_head],
             wide: vec![0.0; n * 2 * n_ff],
             gated: vec![0.0; n * n_ff],
@@ -217,6 +218,19 @@ impl Llama {
         is_gemma.then_some((self.dims.n_state as f32).sqrt())
     }
 
+    /// What dot products of queries and keys are multiplied by.
+    fn attention_scale(&self) -> f32 {
+        let dims = &self.dims;
+        // Gemma 3 27B, which no value in the file tells from the others.
+        let is_27b = dims.family == Family::Gemma3 && dims.n_layer == 62;
+        let divisor = if is_27b {
+            dims.n_state / dims.n_head
+        } else {
+            dims.d_head
+        };
+        (divisor as f32).powf(-0.5)
+    }
+
     /// The first half of a layer.
     fn attend(&self, exec: &Exec, layer: &Layer, i: usize, n: usize, state: &mut State) {
         let LlamaDims {
@@ -244,8 +258,8 @@ impl Llama {
             let (q, kv) = qkv.split_at_mut(n_q);
             let k = &mut kv[..n_kv];
             if let Some((of_q, of_k)) = &layer.head_norms {
-                normalise(exec, of_q, q, &mut state.q);
-                normalise(exec, of_k, k, &mut state.q);
+                normalise(exec, of_q, q, &mut state.scratch);
+                normalise(exec, of_k, k, &mut state.scratch);
             }
             for head in q.chunks_exact_mut(d_head).chain(k.chunks_exact_mut(d_head)) {
                 angles.turn(at, head);
@@ -253,7 +267,7 @@ impl Llama {
         }
         let cache = &mut state.kv[i];
         cache.store(exec, (qkv, row), (n_q, n_q + n_kv), n_past);
-        let q = &mut state.q[..n * n_q];
+        let q = &mut state.scratch[..n * n_q];
         for (q, qkv) in q.chunks_exact_mut(n_q).zip(qkv.chunks_exact(row)) {
             q.copy_from_slice(&qkv[..n_q]);
         }
@@ -267,6 +281,7 @@ impl Llama {
             n_head,
             n_kv_head,
             d_head,
+            scale: self.attention_scale(),
         };
         if n_past + n <= window {
             let part = cache.part(0..n_past + n);
@@ -288,7 +303,7 @@ impl Llama {
                 layer
                     .out
                     .forward(exec, attended, &mut state.rows, Output::Plain, h);
-                add_normalised(exec, norm, h, &mut state.q, x);
+                add_normalised(exec, norm, h, &mut state.scratch, x);
             }
         }
     }
@@ -323,7 +338,7 @@ impl Llama {
                 layer
                     .down
                     .forward(exec, gated, &mut state.rows, Output::Plain, h);
-                add_normalised(exec, norm, h, &mut state.wide, x);
+                add_normalised(exec, norm, h, &mut state.scratch, x);
             }
         }
     }
@@ -343,6 +358,7 @@ struct Heads {
     n_head: usize,
     n_kv_head: usize,
     d_head: usize,
+    scale: f32,
 }
 
 impl Heads {
@@ -352,6 +368,7 @@ impl Heads {
             n_head,
             n_kv_head,
             d_head,
+            scale,
         } = self;
         let attention = Attention {
             q,
@@ -359,7 +376,7 @@ impl Heads {
             n_head,
             n_kv_head,
             d_head,
-            scale: (d_head as f32).powf(-0.5),
+            scale,
             parts: &[part],
             mask,
         };

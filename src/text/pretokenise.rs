@@ -54,6 +54,8 @@ pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
 /// The same by another rule.
 pub(super) fn cut(text: &str, rule: Cut) -> impl Iterator<Item = &str> {
     let mut rest = text;
+    // Bytes up to the next numeral, where numerals are pieces.
+    let mut n_clear = 0;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
@@ -61,12 +63,16 @@ pub(super) fn cut(text: &str, rule: Cut) -> impl Iterator<Item = &str> {
         let n_bytes = match rule {
             Cut::Gpt2 => piece_bytes(rest),
             Cut::Gpt2Digits => {
-                let is_number = |(_, c): &(usize, char)| class(*c) == Class::Number;
-                match rest.char_indices().find(is_number) {
-                    Some((0, c)) => c.len_utf8(),
-                    Some((at, _)) => piece_bytes(&rest[..at]),
-                    None => piece_bytes(rest),
+                if n_clear == 0 {
+                    let numeral = rest.find(|c| class(c) == Class::Number);
+                    n_clear = numeral.unwrap_or(rest.len());
                 }
+                let n_bytes = match n_clear {
+                    0 => rest.chars().next().map_or(0, char::len_utf8),
+                    _ => piece_bytes(&rest[..n_clear]),
+                };
+                n_clear = n_clear.saturating_sub(n_bytes);
+                n_bytes
             }
             Cut::Llama3 { n_digits } => llama3_bytes(rest, n_digits),
         };

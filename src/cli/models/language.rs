@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::info::Stored;
 use super::{megabytes, size_bytes};
+use crate::cli::output::printable;
 use crate::format::LlamaFile;
 use crate::llama::{KV_TOKEN_PLAN, Memory};
 
@@ -21,7 +22,7 @@ impl<'a> LanguageInfo<'a> {
     pub(super) fn new(file: &'a LlamaFile) -> Self {
         LanguageInfo {
             stored: Stored::of(file),
-            memory: Memory::of(file),
+            memory: Memory::of(file, None),
             file,
         }
     }
@@ -40,12 +41,12 @@ impl<'a> LanguageInfo<'a> {
         let [all, weights, kv] = [
             memory.bytes(KV_TOKEN_PLAN),
             memory.weights,
-            memory.bytes(KV_TOKEN_PLAN) - memory.weights,
+            memory.kv_token * KV_TOKEN_PLAN,
         ]
         .map(|bytes| megabytes(bytes as u64));
         let rows: [(&str, String); 10] = [
             ("file", self.file.path().display().to_string()),
-            ("title", self.file.title().to_owned()),
+            ("title", printable(self.file.title())),
             ("size", megabytes(size_bytes(self.file))),
             ("container", format!("gguf, {}", d.family.name())),
             ("stored as", self.stored.text()),
@@ -97,6 +98,7 @@ impl<'a> LanguageInfo<'a> {
             "memory_bytes": {
                 "weights": self.memory.weights,
                 "keys_values_per_token": self.memory.kv_token,
+                "buffers": self.memory.buffers,
             },
         })
     }
