@@ -20,8 +20,8 @@ use super::{AudioError, AudioSource, Heard};
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::event::GapReason;
 
-/// How long a reader sleeps before it looks again. Shorter makes nothing prompter, the detector's windows
-/// are 32 ms, and costs a day's worth of waking up.
+/// How long a reader sleeps before it looks again. The detector's windows are 32 ms: shorter makes little
+/// prompter, and waking up is most of what listening to silence costs.
 const POLL: Duration = Duration::from_millis(20);
 /// A reader that found nothing for so long says so.
 const NOTHING: Duration = Duration::from_millis(200);

@@ -26,8 +26,13 @@ impl Language {
     /// Loads the model of that name or path for conversations of `n_ctx` tokens, if there is room for it.
     pub(crate) fn load(name: &str, n_ctx: usize, globals: &Globals) -> Result<Self, Failure> {
         let setup = Setup::load(globals)?;
-        let path =
-            models::resolve(name).map_err(|error| Failure::new(Kind::Model, error.to_string()))?;
+        let path = models::resolve(name).map_err(|error| {
+            let failure = Failure::new(Kind::Model, error.to_string());
+            match name {
+                DEFAULT_MODEL => failure,
+                _ => failure.hint("`hark models pull smollm2` fetches one that answers"),
+            }
+        })?;
         let file = LlamaFile::open(&path)?;
         let compute = globals.compute.is_some().then(|| setup.compute());
         check_memory(&file, compute, n_ctx)?;

@@ -167,9 +167,22 @@ fn tensor(cursor: &mut Cursor, source: &Source) -> Result<(String, Stored), Form
     let name = cursor.bytes(name_bytes, NAME_LIMIT_BYTES, "a tensor's name")?;
     let name =
         String::from_utf8(name).map_err(|_| source.header("a tensor's name is no text".into()))?;
+    let (stored, n_bytes) = stored(source, &name, (shape, id), cursor.at())?;
+    cursor.skip(n_bytes, &format!("tensor {}", error::name(&name)))?;
+    Ok((name, stored))
+}
+
+/// A tensor of ggml's type `id` and these dimensions, innermost first, whose data begin at byte `at`; and
+/// their length.
+pub(super) fn stored(
+    source: &Source,
+    name: &str,
+    (mut shape, id): (Vec<usize>, u32),
+    at: u64,
+) -> Result<(Stored, u64), FormatError> {
     let block = BlockType::from_ggml_id(id).ok_or_else(|| FormatError::TensorType {
         path: source.path().to_owned(),
-        tensor: name.clone(),
+        tensor: name.to_owned(),
         found: format!("ggml type {id}"),
     })?;
     // Blocks never reach over the end of a row, which is the innermost dimension.
@@ -182,12 +195,10 @@ fn tensor(cursor: &mut Cursor, source: &Source) -> Result<(String, Stored), Form
         .ok_or_else(|| {
             source.header(format!(
                 "tensor {} of {} has dimensions {shape:?}",
-                error::name(&name),
+                error::name(name),
                 block.name()
             ))
         })?;
-    let at = cursor.at();
-    cursor.skip(n_bytes as u64, &format!("tensor {}", error::name(&name)))?;
     shape.reverse();
     let stored = Stored {
         shape,
@@ -195,7 +206,7 @@ fn tensor(cursor: &mut Cursor, source: &Source) -> Result<(String, Stored), Form
         at,
         scales: None,
     };
-    Ok((name, stored))
+    Ok((stored, n_bytes as u64))
 }
 
 impl Lookup for Index {

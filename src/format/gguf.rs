@@ -14,9 +14,8 @@
 use std::collections::BTreeMap;
 
 use super::source::{Cursor, Source};
-use super::tensor::{Encoding, Stored, n_elements};
-use super::{FormatError, TENSORS_LIMIT, error};
-use crate::quant::BlockType;
+use super::tensor::Stored;
+use super::{FormatError, TENSORS_LIMIT, error, ggml};
 
 /// The first bytes.
 pub(super) const MAGIC: [u8; 4] = *b"GGUF";
@@ -249,31 +248,6 @@ fn tensor(cursor: &mut Cursor, source: &Source) -> Result<(String, Stored, u64),
     }
     let id = cursor.u32("a tensor's type")?;
     let at = cursor.u64("a tensor's place")?;
-    let block = BlockType::from_ggml_id(id).ok_or_else(|| FormatError::TensorType {
-        path: source.path().to_owned(),
-        tensor: name.clone(),
-        found: format!("ggml type {id}"),
-    })?;
-    // Blocks never reach over the end of a row, which is the innermost dimension.
-    let whole_rows = shape
-        .first()
-        .is_none_or(|row| row.is_multiple_of(block.block_len()));
-    let n_bytes = n_elements(&shape)
-        .filter(|_| whole_rows)
-        .and_then(|n| block.bytes_for(n))
-        .ok_or_else(|| {
-            source.header(format!(
-                "tensor {} of {} has dimensions {shape:?}",
-                error::name(&name),
-                block.name()
-            ))
-        })?;
-    shape.reverse();
-    let stored = Stored {
-        shape,
-        encoding: Encoding::Block(block),
-        at,
-        scales: None,
-    };
-    Ok((name, stored, n_bytes as u64))
+    let (stored, n_bytes) = ggml::stored(source, &name, (shape, id), at)?;
+    Ok((name, stored, n_bytes))
 }

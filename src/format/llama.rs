@@ -230,46 +230,52 @@ impl Values<'_> {
         self.source.header(format!("{key} is {shown}"))
     }
 
+    /// The value of a key, if it is there; an error where `take` does not take it.
+    fn get<T>(
+        &self,
+        key: &str,
+        take: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<Option<T>, FormatError> {
+        let Some(value) = self.index.values.get(key) else {
+            return Ok(None);
+        };
+        take(value).map(Some).ok_or_else(|| self.wrong(key, value))
+    }
+
     fn int(&self, key: &str) -> Result<Option<i64>, FormatError> {
-        match self.index.values.get(key) {
-            None => Ok(None),
-            Some(Value::Int(value)) => Ok(Some(*value)),
-            Some(other) => Err(self.wrong(key, other)),
-        }
+        self.get(key, |value| match value {
+            Value::Int(value) => Some(*value),
+            _ => None,
+        })
     }
 
     fn float(&self, key: &str) -> Result<Option<f32>, FormatError> {
-        match self.index.values.get(key) {
-            None => Ok(None),
-            Some(Value::Float(value)) if value.is_finite() => Ok(Some(*value as f32)),
-            Some(other) => Err(self.wrong(key, other)),
-        }
+        self.get(key, |value| match value {
+            Value::Float(value) if value.is_finite() => Some(*value as f32),
+            _ => None,
+        })
     }
 
     fn bool(&self, key: &str) -> Result<Option<bool>, FormatError> {
-        match self.index.values.get(key) {
-            None => Ok(None),
-            Some(Value::Bool(value)) => Ok(Some(*value)),
-            Some(other) => Err(self.wrong(key, other)),
-        }
+        self.get(key, |value| match value {
+            Value::Bool(value) => Some(*value),
+            _ => None,
+        })
     }
 
     fn text(&self, key: &str) -> Result<Option<String>, FormatError> {
-        match self.index.values.get(key) {
-            None => Ok(None),
-            Some(Value::Text(value)) => Ok(Some(value.clone())),
-            Some(other) => Err(self.wrong(key, other)),
-        }
+        self.get(key, |value| match value {
+            Value::Text(value) => Some(value.clone()),
+            _ => None,
+        })
     }
 
     fn texts(&self, key: &str) -> Result<Vec<Box<[u8]>>, FormatError> {
-        match self.index.values.get(key) {
-            None => Ok(Vec::new()),
-            Some(Value::Texts(value)) => Ok(value.clone()),
-            // An empty list has no type of its own here.
-            Some(Value::Ints(value)) if value.is_empty() => Ok(Vec::new()),
-            Some(other) => Err(self.wrong(key, other)),
-        }
+        let texts = self.get(key, |value| match value {
+            Value::Texts(value) => Some(value.clone()),
+            _ => None,
+        });
+        Ok(texts?.unwrap_or_default())
     }
 
     /// A count in `1..=limit`.

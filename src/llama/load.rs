@@ -5,7 +5,7 @@ use crate::kernels::{BlockFormat, Cpu};
 use crate::nn::{Compute, Linear, Loader, RmsNorm};
 
 use super::rope::Turns;
-use super::{Layer, Llama, MAX_BATCH};
+use super::{Layer, Llama, MAX_BATCH, Residual};
 
 impl Llama {
     /// Loads all weights, packed for `cpu`: blocks stay the file's, other types become 8-bit blocks, or all
@@ -163,12 +163,16 @@ impl Layers<'_> {
             attn_norm: self.norm(&name("attn_norm"))?,
             qkv: self.linear(&named(&["attn_q", "attn_k", "attn_v"]), q + 2 * kv, d)?,
             head_norms,
-            out: self.linear(&named(&["attn_output"]), d, q)?,
-            after_attn,
+            out: Residual {
+                linear: self.linear(&named(&["attn_output"]), d, q)?,
+                norm: after_attn,
+            },
             ffn_norm: self.norm(&name("ffn_norm"))?,
             gate_up: self.linear(&named(&["ffn_gate", "ffn_up"]), 2 * n_ff, d)?,
-            down: self.linear(&named(&["ffn_down"]), d, n_ff)?,
-            after_ffn,
+            down: Residual {
+                linear: self.linear(&named(&["ffn_down"]), d, n_ff)?,
+                norm: after_ffn,
+            },
             is_local,
         })
     }

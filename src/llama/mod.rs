@@ -46,15 +46,41 @@ struct Layer {
     qkv: Linear,
     /// What normalises each head of queries, and of keys.
     head_norms: Option<(RmsNorm, RmsNorm)>,
-    out: Linear,
-    after_attn: Option<RmsNorm>,
+    out: Residual,
     ffn_norm: RmsNorm,
     /// Gate and what is gated, `[2 * n_ff, n_state]`.
     gate_up: Linear,
-    down: Linear,
-    after_ffn: Option<RmsNorm>,
+    down: Residual,
     /// Whether it looks back a short way only.
     is_local: bool,
+}
+
+/// The end of half a layer, which is added to what went in.
+struct Residual {
+    linear: Linear,
+    /// What normalises it before, in Gemma.
+    norm: Option<RmsNorm>,
+}
+
+impl Residual {
+    /// Adds what becomes of `from` to `x`, rows of n_state; `h` and `scratch`, at least as large as x, are
+    /// overwritten.
+    fn forward(
+        &self,
+        exec: &Exec,
+        from: &[f32],
+        rows: &mut QuantizedRows,
+        (h, scratch): (&mut [f32], &mut [f32]),
+        x: &mut [f32],
+    ) {
+        let Some(norm) = &self.norm else {
+            return self.linear.forward(exec, from, rows, Output::Residual, x);
+        };
+        self.linear.forward(exec, from, rows, Output::Plain, h);
+        let normed = &mut scratch[..h.len()];
+        norm.forward(exec, h, normed);
+        x.iter_mut().zip(normed).for_each(|(x, y)| *x += *y);
+    }
 }
 
 /// A text: its keys and values, and the buffers of its passes.
@@ -132,7 +158,7 @@ impl Llama {
         let layers = self
             .layers
             .iter()
-            .flat_map(|l| [&l.qkv, &l.out, &l.gate_up, &l.down]);
+            .flat_map(|l| [&l.qkv, &l.out.linear, &l.gate_up, &l.down.linear]);
         let output = self.output.as_ref().map_or(0, weights);
         layers.map(weights).sum::<usize>() + output + weights(&self.embedding)
     }
@@ -295,17 +321,8 @@ impl Llama {
                 heads.attend(exec, q, part, Mask::None, attended);
             }
         }
-        match &layer.after_attn {
-            None => layer
-                .out
-                .forward(exec, attended, &mut state.rows, Output::Residual, x),
-            Some(norm) => {
-                layer
-                    .out
-                    .forward(exec, attended, &mut state.rows, Output::Plain, h);
-                add_normalised(exec, norm, h, &mut state.scratch, x);
-            }
-        }
+        let spare = (h, &mut state.scratch[..]);
+        (layer.out).forward(exec, attended, &mut state.rows, spare, x);
     }
 
     /// The second half of a layer.
@@ -330,17 +347,8 @@ impl Llama {
             _ => Gate::Silu,
         };
         kernels::gated(exec, gate, wide, n_ff, gated);
-        match &layer.after_ffn {
-            None => layer
-                .down
-                .forward(exec, gated, &mut state.rows, Output::Residual, x),
-            Some(norm) => {
-                layer
-                    .down
-                    .forward(exec, gated, &mut state.rows, Output::Plain, h);
-                add_normalised(exec, norm, h, &mut state.scratch, x);
-            }
-        }
+        let spare = (h, &mut state.scratch[..]);
+        (layer.down).forward(exec, gated, &mut state.rows, spare, x);
     }
 
     /// The logits after the last of `n` rows.
@@ -389,13 +397,4 @@ fn normalise(exec: &Exec, norm: &RmsNorm, x: &mut [f32], scratch: &mut [f32]) {
     let scratch = &mut scratch[..x.len()];
     scratch.copy_from_slice(x);
     norm.forward(exec, scratch, x);
-}
-
-/// `x += norm(h)`; `scratch` is as large.
-fn add_normalised(exec: &Exec, norm: &RmsNorm, h: &[f32], scratch: &mut [f32], x: &mut [f32]) {
-    let scratch = &mut scratch[..h.len()];
-    norm.forward(exec, h, scratch);
-    for (x, y) in x.iter_mut().zip(scratch) {
-        *x += *y;
-    }
 }

@@ -52,23 +52,24 @@ impl Gguf {
         self
     }
 
-    pub fn ints(mut self, key: &str, values: &[i32]) -> Self {
-        let out = self.key(key, 9);
-        out.extend(5_u32.to_le_bytes());
-        out.extend((values.len() as u64).to_le_bytes());
-        values
-            .iter()
-            .for_each(|value| out.extend(value.to_le_bytes()));
-        self
+    pub fn ints(self, key: &str, values: &[i32]) -> Self {
+        self.numbers(key, 5, values.iter().map(|value| value.to_le_bytes()))
     }
 
-    pub fn floats(mut self, key: &str, values: &[f32]) -> Self {
+    pub fn floats(self, key: &str, values: &[f32]) -> Self {
+        self.numbers(key, 6, values.iter().map(|value| value.to_le_bytes()))
+    }
+
+    fn numbers(
+        mut self,
+        key: &str,
+        kind: u32,
+        values: impl ExactSizeIterator<Item = [u8; 4]>,
+    ) -> Self {
         let out = self.key(key, 9);
-        out.extend(6_u32.to_le_bytes());
+        out.extend(kind.to_le_bytes());
         out.extend((values.len() as u64).to_le_bytes());
-        values
-            .iter()
-            .for_each(|value| out.extend(value.to_le_bytes()));
+        out.extend(values.flatten());
         self
     }
 
