@@ -8,6 +8,7 @@
 
 mod chat;
 mod generate;
+pub mod grammar;
 mod load;
 mod rope;
 mod sampler;
@@ -21,6 +22,7 @@ use rope::{Angles, Turns};
 
 pub use chat::{Chat, ChatError, Message, Role};
 pub use generate::{Answer, AnswerError, Answerer, End};
+pub use grammar::{Allowed, Constraint, ConstraintError, Grammar, GrammarError, Position, Tokens};
 pub use load::{KV_TOKEN_PLAN, Memory};
 pub use sampler::Sampling;
 
