@@ -204,6 +204,7 @@ impl<'t> Parser<'t> {
 
     /// `{m}`, `{m,}` or `{m,n}` up to the closing brace.
     fn counts(&mut self) -> Parsed<(u32, Option<u32>)> {
+        let place = self.place();
         self.next();
         let least = self.count("how often at least")?;
         let comma = self.takes(",");
@@ -216,8 +217,12 @@ impl<'t> Parser<'t> {
         if self.peek() != Some('}') {
             return self.expected("`}`");
         }
-        if most.is_some_and(|most| most < least) {
-            return self.expected("a higher number of repetitions before this");
+        if let Some(most) = most.filter(|most| *most < least) {
+            return Err(GrammarError::Syntax {
+                place,
+                expected: "how often at least, then not less often at most",
+                found: format!("`{{{least},{most}}}`"),
+            });
         }
         Ok((least, most))
     }

@@ -30,9 +30,16 @@ mod constraint;
 mod draft;
 mod gbnf;
 mod numbers;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod random_tests;
 mod schema;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod schema_tests;
 mod state;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 mod tokens;
 mod utf8;

@@ -300,57 +300,66 @@ impl<'s> Writer<'s> {
     }
 
     fn array(&mut self, map: &'s Map<String, Value>) -> Written<ElementId> {
+        let is_false = |value: &Value| *value == Value::Bool(false);
         if map
             .get("uniqueItems")
-            .is_some_and(|v| *v != Value::Bool(false))
+            .is_some_and(|unique| !is_false(unique))
         {
             return Err(self.keyword("uniqueItems"));
         }
-        let least = self.count(map, "minItems")?.unwrap_or(0);
-        let most = self.count(map, "maxItems")?;
         let first = match map.get("prefixItems") {
             Some(Value::Array(first)) => &first[..],
             Some(_) => return Err(self.expected_at("prefixItems", "a list of schemas")),
             None => &[],
         };
         let n_first = u32::try_from(first.len()).unwrap_or(u32::MAX);
-        let items = map.get("items");
-        // No items are needed where there may be none: then their schema need not be possible.
-        let most = match items {
-            Some(Value::Bool(false)) => Some(most.unwrap_or(n_first).min(n_first)),
-            _ => most,
-        };
+        let least = self.count(map, "minItems")?.unwrap_or(0);
+        let mut most = self.count(map, "maxItems")?;
+        if map.get("items").is_some_and(is_false) {
+            most = Some(most.unwrap_or(n_first).min(n_first));
+        }
         if most.is_some_and(|most| most < least) {
             return Err(self.no_value());
         }
-        let items = match items {
-            Some(_) if most.is_some_and(|most| most <= n_first) => None,
-            Some(schema) => Some(self.inner(&["items"], schema)?),
-            None => Some(self.common(Common::Value)?),
-        };
-        let item = items.map(|items| self.rule(items)).transpose()?;
-        let mut rest = match item {
-            Some(item) if n_first == 0 => self.list(item, least, most)?,
-            Some(item) => {
-                let most = most.map(|most| most - n_first);
-                self.behind_commas(item, least.saturating_sub(n_first), most)?
-            }
-            None => self.sequence(Vec::new())?,
-        };
+        let mut rest = self.items(map, n_first, (least, most))?;
         for (i, schema) in (0..n_first).zip(first).rev() {
             if most.is_some_and(|most| most <= i) {
                 continue;
             }
             let schema = self.inner(&["prefixItems", &i.to_string()], schema)?;
             let mut parts = if i == 0 { Vec::new() } else { self.comma()? };
-            let rest_rule = self.rule(rest)?;
-            parts.extend([schema, self.add(Element::Rule(rest_rule))?]);
+            // As a rule, for the others would be within one another.
+            let others = self.rule(rest)?;
+            parts.extend([schema, self.call(others)?]);
             rest = self.sequence(parts)?;
             if least <= i {
                 rest = self.repeat(rest, 0, Some(1))?;
             }
         }
         self.enclosed("[", rest, "]")
+    }
+
+    /// The items of an array behind `n_first` others, if there are any; how many there are is told of all.
+    fn items(
+        &mut self,
+        map: &'s Map<String, Value>,
+        n_first: u32,
+        (least, most): (u32, Option<u32>),
+    ) -> Written<ElementId> {
+        // What may not be there need not be possible either.
+        if most.is_some_and(|most| most <= n_first) {
+            return self.sequence(Vec::new());
+        }
+        let item = match map.get("items") {
+            Some(schema) => self.inner(&["items"], schema)?,
+            None => self.common(Common::Value)?,
+        };
+        let item = self.rule(item)?;
+        if n_first == 0 {
+            return self.list(item, least, most);
+        }
+        let most = most.map(|most| most - n_first);
+        self.behind_commas(item, least.saturating_sub(n_first), most)
     }
 
     fn object(&mut self, map: &'s Map<String, Value>) -> Written<ElementId> {

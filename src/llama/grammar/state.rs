@@ -25,7 +25,7 @@ const MAX_DEPTH: u32 = 4096;
 pub(super) const MAX_BYTES: usize = 64 << 20;
 
 /// Items and edges that are looked at for one question at most.
-const MAX_STEPS: usize = 1 << 23;
+const MAX_STEPS: usize = 1 << 22;
 
 /// Items and calls that wait to be seen to at most.
 const MAX_WAITING: usize = 1 << 18;

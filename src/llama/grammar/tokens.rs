@@ -112,6 +112,11 @@ impl Tokens {
         found.map_or(&[], |i| self.text(i))
     }
 
+    /// The tokens that are held, in ascending order.
+    pub fn ids(&self) -> impl Iterator<Item = u32> {
+        self.starts.iter().map(|(id, _)| *id)
+    }
+
     /// How many tokens are held.
     pub fn len(&self) -> usize {
         self.starts.len()
