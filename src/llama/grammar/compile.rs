@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use super::GrammarError;
-use super::draft::{Draft, Element, ElementId, Excess, Place, RuleId};
+use super::draft::{Draft, Element, ElementId, Excess, Place, Rule, RuleId};
 use super::utf8;
 
 /// Points and edges of a grammar at most, before and after those that read nothing are taken out.
@@ -94,9 +94,9 @@ impl Points {
 /// The points of a draft whose rules all have bodies.
 pub(super) fn compile(draft: &Draft, root: RuleId) -> Result<Points, GrammarError> {
     let ending = draft.ending();
-    for rule in &draft.rules {
+    for (id, rule) in (0..).zip(&draft.rules) {
         if rule.body.is_some_and(|body| !ending[body as usize]) {
-            let (place, name) = (rule.place.clone(), rule.name.clone());
+            let (name, place) = draft.name(id);
             return Err(GrammarError::Endless { place, name });
         }
     }
@@ -147,9 +147,9 @@ struct Raw<'d> {
 
 impl<'d> Raw<'d> {
     fn new(draft: &'d Draft) -> Self {
-        let rule = |(owner, rule): (RuleId, &super::draft::Rule)| RawRule {
+        let rule = |rule: &Rule| RawRule {
             body: rule.body.unwrap_or_default(),
-            owner,
+            owner: rule.owner,
             start: END,
         };
         Raw {
@@ -157,15 +157,13 @@ impl<'d> Raw<'d> {
             nullable: draft.nullable(),
             points: vec![Vec::new()],
             n_edges: 0,
-            rules: (0..).zip(&draft.rules).map(rule).collect(),
+            rules: draft.rules.iter().map(rule).collect(),
             n_compiled: 0,
         }
     }
 
     fn place(&self, rule: usize) -> Place {
-        self.draft.rules[self.rules[rule].owner as usize]
-            .place
-            .clone()
+        self.draft.name(self.rules[rule].owner).1
     }
 
     fn rule(&mut self, rule: usize) -> Result<(), GrammarError> {
@@ -405,8 +403,7 @@ fn left_recursion(raw: &Raw, begins_with: &[Vec<RuleId>], n_before: &[usize]) ->
             first = rule;
         }
     }
-    let owner = &raw.draft.rules[raw.rules[first].owner as usize];
-    let (place, name) = (owner.place.clone(), owner.name.clone());
+    let (name, place) = raw.draft.name(raw.rules[first].owner);
     GrammarError::LeftRecursion { place, name }
 }
 
@@ -451,7 +448,7 @@ impl<'r, 'd> Reach<'r, 'd> {
             reached.ends |= point == END;
             let edges = &self.raw.points[point as usize];
             self.n_steps += edges.len() + 1;
-            if self.n_steps > 4 * MAX_PARTS {
+            if self.n_steps > 2 * MAX_PARTS {
                 return Err(EXCESS);
             }
             for &edge in edges {

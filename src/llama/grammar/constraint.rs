@@ -128,7 +128,8 @@ impl Constraint {
         })
     }
 
-    /// Goes on behind a token. False, and nothing changes, if it may not come next.
+    /// Goes on behind a token. False, and nothing changes, if it may not come next; an end mark, which has no text, is
+    /// asked about with [`may_end`](Self::may_end).
     ///
     /// # Errors
     /// As for [`allowed`](Self::allowed); nothing changes then either.

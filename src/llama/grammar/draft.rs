@@ -4,6 +4,8 @@
 //! number, each the part of one other at most, and their number, their size and how deep they nest are bounded: the
 //! later steps need neither care nor much stack.
 
+use std::collections::HashMap;
+
 /// An element, by its number.
 pub(super) type ElementId = u32;
 
@@ -72,13 +74,20 @@ pub(super) struct Excess {
     pub(super) limit: usize,
 }
 
-/// Something with a name.
+/// Something with a name, or a part of it.
 #[derive(Debug)]
 pub(super) struct Rule {
-    pub(super) name: String,
-    pub(super) place: Place,
+    /// The rule with a name that it is, or is a part of.
+    pub(super) owner: RuleId,
     /// None until it is defined.
     pub(super) body: Option<ElementId>,
+}
+
+/// What a rule is called, and where it stands.
+#[derive(Debug)]
+pub(super) struct Name {
+    pub(super) name: String,
+    pub(super) place: Place,
 }
 
 /// The rules of a grammar.
@@ -88,6 +97,8 @@ pub(super) struct Draft {
     /// Of each element.
     nesting: Vec<u16>,
     pub(super) rules: Vec<Rule>,
+    /// Of the rules that have names.
+    names: HashMap<RuleId, Name>,
     size: usize,
 }
 
@@ -121,10 +132,30 @@ impl Draft {
 
     /// Adds a rule without a body.
     pub(super) fn add_rule(&mut self, name: String, place: Place) -> Result<RuleId, Excess> {
+        let id = self.add_part(self.rules.len() as RuleId)?;
+        self.names.insert(id, Name { name, place });
+        Ok(id)
+    }
+
+    /// Adds a rule that is a part of another one and without a body.
+    pub(super) fn add_part(&mut self, owner: RuleId) -> Result<RuleId, Excess> {
         self.grow(1)?;
-        let body = None;
-        self.rules.push(Rule { name, place, body });
+        self.rules.push(Rule { owner, body: None });
         Ok(self.rules.len() as RuleId - 1)
+    }
+
+    /// What a rule is called, or the one that it is a part of.
+    pub(super) fn name(&self, rule: RuleId) -> (String, Place) {
+        let owner = self.rules[rule as usize].owner;
+        let name = &self.names[&owner];
+        (name.name.clone(), name.place.clone())
+    }
+
+    /// Tells where a rule stands that has a name.
+    pub(super) fn set_place(&mut self, rule: RuleId, place: Place) {
+        if let Some(name) = self.names.get_mut(&rule) {
+            name.place = place;
+        }
     }
 
     fn grow(&mut self, n: usize) -> Result<(), Excess> {

@@ -64,12 +64,10 @@ impl<'t> Parser<'t> {
         let Some(&root) = self.names.get("root") else {
             return Err(GrammarError::NoRoot);
         };
-        let mut rules = self.draft.rules.iter();
-        if let Some(rule) = rules.find(|rule| rule.body.is_none()) {
-            return Err(GrammarError::UndefinedRule {
-                place: rule.place.clone(),
-                name: rule.name.clone(),
-            });
+        let mut rules = (0..).zip(&self.draft.rules);
+        if let Some((rule, _)) = rules.find(|(_, rule)| rule.body.is_none()) {
+            let (name, place) = self.draft.name(rule);
+            return Err(GrammarError::UndefinedRule { place, name });
         }
         Ok((self.draft, root))
     }
@@ -89,7 +87,7 @@ impl<'t> Parser<'t> {
             let name = name.to_owned();
             return Err(GrammarError::RuleTwice { place, name });
         }
-        self.draft.rules[id as usize].place = place;
+        self.draft.set_place(id, place);
         self.blanks(Breaks::AreBlank);
         let body = self.alternatives(Breaks::EndTheRule)?;
         self.draft.rules[id as usize].body = Some(body);

@@ -102,7 +102,7 @@ pub(super) fn draft(schema: &Value) -> Result<(Draft, RuleId), GrammarError> {
     let mut writer = Writer::new(schema);
     let root = writer.reference("#")?;
     while let Some((rule, pointer, schema)) = writer.left.pop() {
-        writer.pointer = pointer;
+        (writer.owner, writer.pointer) = (rule, pointer);
         let body = writer.schema(schema)?;
         writer.draft.rules[rule as usize].body = Some(body);
     }

@@ -1,7 +1,6 @@
 //! The notation, what is wrong with bad grammars, and grammars that mean harm.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::*;
 
@@ -276,61 +275,65 @@ fn literals_are_quoted() {
     }
 }
 
-/// Compiles a grammar and asks for the tokens after `text`, in bounded time.
-fn survives(grammar: &str, text: &[u8]) -> Option<GrammarError> {
-    let began = Instant::now();
-    let error = match Grammar::from_gbnf(grammar) {
-        Err(error) => Some(error),
-        Ok(grammar) => {
-            if let Ok(mut constraint) = Constraint::new(Arc::new(grammar), Arc::new(bytes())) {
-                for chunk in text.chunks(16) {
-                    let _ = constraint.accept_bytes(chunk);
-                    let _ = constraint.allowed();
-                    assert!(constraint.bytes() < 100 << 20, "{}", constraint.bytes());
-                }
-            }
-            None
-        }
+/// What became of a grammar and a text.
+#[derive(Debug, PartialEq)]
+enum Fate {
+    NoGrammar(GrammarError),
+    LostWay(ConstraintError),
+    Fine,
+}
+
+/// Compiles a grammar and follows a text. All of it takes a bounded number of steps, or this never ends.
+fn fate(grammar: &str, text: &[u8]) -> Fate {
+    let grammar = match Grammar::from_gbnf(grammar) {
+        Ok(grammar) => Arc::new(grammar),
+        Err(error) => return Fate::NoGrammar(error),
     };
-    // Far more than it takes, for a busy machine; what is unbounded takes for ever.
-    assert!(began.elapsed() < Duration::from_secs(60));
-    error
+    assert!(grammar.bytes() < 64 << 20, "{}", grammar.bytes());
+    let follow = || {
+        let mut constraint = Constraint::new(Arc::clone(&grammar), Arc::new(bytes()))?;
+        for chunk in text.chunks(16) {
+            assert!(constraint.accept_bytes(chunk)?);
+            constraint.allowed()?;
+            assert!(constraint.bytes() < 100 << 20, "{}", constraint.bytes());
+        }
+        Ok(())
+    };
+    follow().map_or_else(Fate::LostWay, |()| Fate::Fine)
 }
 
 #[test]
 fn hostile_grammars_do_no_harm() {
-    let too_large = |error| matches!(error, Some(GrammarError::TooLarge { .. }));
     let n = 100_000;
-    assert!(too_large(survives(
-        &format!("root ::= {}", "(".repeat(n)),
-        b""
-    )));
-    let nested = format!("root ::= {}\"a\"{}", "(".repeat(n), ")".repeat(n));
-    assert!(too_large(survives(&nested, b"")));
-    assert!(too_large(survives(
-        &format!("root ::= \"a\"{}", "?".repeat(n)),
-        b""
-    )));
-    assert!(too_large(survives(
-        &format!("root ::= {}", "\"a\"? ".repeat(n)),
-        b""
-    )));
-    assert!(too_large(survives(
-        &format!("root ::= {}", "a|".repeat(2 << 20)),
-        b""
-    )));
-    let many: String = (0..9000)
-        .map(|i| format!("r{i} ::= r{}\n", i + 1))
-        .collect();
-    let many = format!("{many}r9000 ::= \"a\"\nroot ::= r0");
-    assert_eq!(survives(&many, b"a"), None);
+    let many = |n: usize| -> String { (0..n).map(|i| format!("r{i} ::= r{}\n", i + 1)).collect() };
+    for too_large in [
+        format!("root ::= {}", "(".repeat(n)),
+        format!("root ::= {}\"a\"{}", "(".repeat(n), ")".repeat(n)),
+        format!("root ::= \"a\"{}", "?".repeat(n)),
+        format!("root ::= {}", "\"a\"? ".repeat(n)),
+        format!("root ::= {}", "\"a\"? ".repeat(20_000)),
+        format!("root ::= {}", "a|".repeat(2 << 20)),
+        "root ::= (\"a\" \"b\"?){99999} ([^b]{99999} | \"c\"{99999})".to_owned(),
+    ] {
+        let fate = fate(&too_large, b"");
+        let is_refused = matches!(fate, Fate::NoGrammar(GrammarError::TooLarge { .. }));
+        assert!(is_refused, "{fate:?} of {:.50}", too_large);
+    }
+    let chain = format!("{}r9000 ::= \"a\"\nroot ::= r0", many(9000));
+    assert_eq!(fate(&chain, b"a"), Fate::Fine);
+    let circle = format!("{}r9000 ::= r0\nroot ::= \"a\"", many(9000));
+    assert!(matches!(
+        fate(&circle, b""),
+        Fate::NoGrammar(GrammarError::Endless { .. })
+    ));
     let nested = "root ::= ((((\"a\"{100000}){100000}){100000}){100000}){100000}";
-    assert_eq!(survives(nested, &[b'a'; 1000]), None);
-    let optional = "root ::= ((((\"a\"?){0,1000}){0,1000}){0,1000}){0,1000}";
-    survives(optional, &[b'a'; 1000]);
-    survives(
-        &format!("root ::= ({})*", "\"a\"? ".repeat(400)),
-        &[b'a'; 1000],
+    assert_eq!(fate(nested, &[b'a'; 1000]), Fate::Fine);
+    let optional = format!("root ::= ({})*", "\"a\"? ".repeat(400));
+    assert_eq!(fate(&optional, &[b'a'; 1000]), Fate::Fine);
+    let counters = "root ::= ((((\"a\"?){0,1000}){0,1000}){0,1000}){0,1000}";
+    assert_eq!(
+        fate(counters, &[b'a'; 1000]),
+        Fate::LostWay(ConstraintError::TooAmbiguous)
     );
 }
 
@@ -344,7 +347,7 @@ fn ambiguous_grammars_take_bounded_time() {
         "root ::= (a | b | c)*\na ::= \"x\" root \"x\"\nb ::= \"xx\" root\nc ::= \"x\"",
         "root ::= \"x\" (root root? root? | \"y\")? root?",
     ] {
-        assert_eq!(survives(grammar, &[b'x'; 200]), None);
+        assert_eq!(fate(grammar, &[b'x'; 96]), Fate::Fine, "{grammar}");
     }
 }
 
@@ -443,6 +446,13 @@ fn positions_outlive_what_is_forgotten() {
     assert!(constraint.is_over());
     let mut other = constraint_of_nothing();
     assert!(!other.go_back(&early) && other.may_end());
+}
+
+#[test]
+fn constraints_move_between_threads() {
+    fn moves<T: Send>() {}
+    moves::<Constraint>();
+    moves::<Position>();
 }
 
 fn constraint_of_nothing() -> Constraint {

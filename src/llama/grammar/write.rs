@@ -40,6 +40,8 @@ pub(super) type Written<T> = Result<T, GrammarError>;
 /// Writes the draft of a schema.
 pub(super) struct Writer<'s> {
     pub(super) root: &'s Value,
+    /// The rule of the schema that is written, or in which it is.
+    pub(super) owner: RuleId,
     pub(super) draft: Draft,
     /// To the schema that is written.
     pub(super) pointer: String,
@@ -57,6 +59,7 @@ impl<'s> Writer<'s> {
     pub(super) fn new(root: &'s Value) -> Self {
         Writer {
             root,
+            owner: 0,
             draft: Draft::default(),
             pointer: "#".to_owned(),
             depth: 0,
@@ -103,7 +106,7 @@ impl<'s> Writer<'s> {
     }
 
     pub(super) fn empty_rule(&mut self) -> Written<RuleId> {
-        let added = self.draft.add_rule(self.pointer.clone(), self.place());
+        let added = self.draft.add_part(self.owner);
         added.map_err(|excess| GrammarError::too_large(self.place(), excess))
     }
 
