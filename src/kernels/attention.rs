@@ -26,13 +26,13 @@ const KEY_BLOCK: usize = 128;
 const WIDE_BLOCK: usize = 64;
 
 /// The largest head.
-pub(super) const MAX_D_HEAD: usize = 256;
+pub const MAX_D_HEAD: usize = 256;
 
 /// The most lanes a tile of queries has.
 pub(super) const MAX_LANES: usize = 32;
 
-/// Queries that share a block of keys on the one-by-one way.
-const QUERY_GROUP: usize = 8;
+/// Queries and heads, in pairs, that share a widened block of keys on the one-by-one way.
+const PAIR_GROUP: usize = 8;
 
 /// What keys and values may be stored as: `f32`, `half::f16` or `half::bf16`. In bf16 values lie
 /// transposed, and the room for positions and d_head are multiples of 32.
@@ -44,9 +44,7 @@ impl KvElem for bf16 {}
 /// Nobody else can name this trait, so what it mentions may be private.
 #[allow(private_interfaces, private_bounds)]
 pub(super) mod sealed {
-    use std::ops::Range;
-
-    use super::{AttentionJob, Mask, QUERY_GROUP, Table, Tiles, attention_bf16};
+    use super::{AttentionJob, Mask, Table, Tiles, attention_bf16};
     use half::{bf16, f16};
 
     pub trait Elem: Copy + Default + Send + Sync + 'static {
@@ -54,14 +52,14 @@ pub(super) mod sealed {
         /// multiples of.
         const TRANSPOSED_VALUES: bool = false;
         const ALIGN: usize = 1;
-        /// Queries of one task.
-        fn task_queries(table: &'static Table, mask: Mask) -> usize;
+        /// Queries of a tile; none where queries are taken one by one.
+        fn tile_queries(table: &'static Table, mask: Mask) -> Option<usize>;
         fn entry(table: &'static Table) -> unsafe fn(&AttentionJob<Self>, usize)
         where
             Self: super::KvElem;
         /// # Safety
         /// As for [`super::task`].
-        unsafe fn run<L: Tiles>(job: &AttentionJob<Self>, head: usize, queries: Range<usize>)
+        unsafe fn run<L: Tiles>(job: &AttentionJob<Self>, task: usize)
         where
             Self: super::KvElem;
         fn store(table: &'static Table, x: &[f32], out: &mut [Self]);
@@ -75,24 +73,21 @@ pub(super) mod sealed {
     }
 
     impl Elem for f32 {
-        fn task_queries(table: &'static Table, mask: Mask) -> usize {
-            if mask == Mask::None {
-                table.f32_columns
-            } else {
-                QUERY_GROUP
-            }
+        fn tile_queries(table: &'static Table, mask: Mask) -> Option<usize> {
+            (mask == Mask::None).then_some(table.f32_columns)
         }
         fn entry(table: &'static Table) -> unsafe fn(&AttentionJob<f32>, usize) {
             table.attention_f32
         }
         #[inline(always)]
-        unsafe fn run<L: Tiles>(job: &AttentionJob<f32>, head: usize, queries: Range<usize>) {
+        unsafe fn run<L: Tiles>(job: &AttentionJob<f32>, task: usize) {
             // SAFETY: passed on.
             unsafe {
                 if job.a.mask == Mask::None {
+                    let (head, queries) = job.tile(task);
                     super::tiled::<L>(job, head, queries);
                 } else {
-                    super::one_by_one::<L, f32>(job, head, queries);
+                    super::one_by_one::<L, f32>(job, task);
                 }
             }
         }
@@ -109,16 +104,16 @@ pub(super) mod sealed {
     }
 
     impl Elem for f16 {
-        fn task_queries(_: &'static Table, _: Mask) -> usize {
-            QUERY_GROUP
+        fn tile_queries(_: &'static Table, _: Mask) -> Option<usize> {
+            None
         }
         fn entry(table: &'static Table) -> unsafe fn(&AttentionJob<f16>, usize) {
             table.attention_f16
         }
         #[inline(always)]
-        unsafe fn run<L: Tiles>(job: &AttentionJob<f16>, head: usize, queries: Range<usize>) {
+        unsafe fn run<L: Tiles>(job: &AttentionJob<f16>, task: usize) {
             // SAFETY: passed on.
-            unsafe { super::one_by_one::<L, f16>(job, head, queries) }
+            unsafe { super::one_by_one::<L, f16>(job, task) }
         }
         fn store(table: &'static Table, x: &[f32], out: &mut [f16]) {
             // SAFETY: the table belongs to a level of this machine.
@@ -139,14 +134,15 @@ pub(super) mod sealed {
     impl Elem for bf16 {
         const TRANSPOSED_VALUES: bool = true;
         const ALIGN: usize = attention_bf16::ROOM_ALIGN;
-        fn task_queries(_: &'static Table, _: Mask) -> usize {
-            attention_bf16::LANES
+        fn tile_queries(_: &'static Table, _: Mask) -> Option<usize> {
+            Some(attention_bf16::LANES)
         }
         fn entry(table: &'static Table) -> unsafe fn(&AttentionJob<bf16>, usize) {
             table.attention_bf16
         }
         #[inline(always)]
-        unsafe fn run<L: Tiles>(job: &AttentionJob<bf16>, head: usize, queries: Range<usize>) {
+        unsafe fn run<L: Tiles>(job: &AttentionJob<bf16>, task: usize) {
+            let (head, queries) = job.tile(task);
             // SAFETY: passed on.
             unsafe { attention_bf16::tiled::<L>(job, head, queries) }
         }
@@ -208,8 +204,8 @@ pub struct Attention<'a, T: KvElem> {
 pub(super) struct AttentionJob<'a, T: KvElem> {
     pub(super) a: &'a Attention<'a, T>,
     out: *mut f32,
-    /// Queries of one task.
-    task_queries: usize,
+    /// What a task takes at most: queries of a tile, or pairs of a query and a head.
+    task_len: usize,
 }
 
 // SAFETY: tasks write disjoint parts of `out`; everything else is shared read-only.
@@ -267,7 +263,34 @@ impl<T: KvElem> Attention<'_, T> {
     /// The keys and values of a head.
     #[inline(always)]
     pub(super) fn kv_head(&self, head: usize) -> usize {
-        head / (self.n_head / self.n_kv_head)
+        head / self.n_sharing()
+    }
+
+    /// Heads of queries that share one of keys.
+    #[inline(always)]
+    fn n_sharing(&self) -> usize {
+        self.n_head / self.n_kv_head
+    }
+
+    /// Pairs of a query and a head that share one head of keys.
+    fn n_pairs(&self) -> usize {
+        self.n_q * self.n_sharing()
+    }
+
+    /// The query and the head of a pair: pairs are in the order of the queries.
+    #[inline(always)]
+    fn pair(&self, kv_head: usize, pair: usize) -> (usize, usize) {
+        let n = self.n_sharing();
+        (pair / n, kv_head * n + pair % n)
+    }
+
+    /// So many pairs share a block of keys as leave two tasks for each thread.
+    fn pairs_of_a_task(&self, n_threads: usize) -> usize {
+        let wanted = match n_threads {
+            1 => 1,
+            n => (2 * n).div_ceil(self.n_kv_head),
+        };
+        (self.n_pairs() / wanted).clamp(1, PAIR_GROUP)
     }
 
     fn n_keys(&self) -> usize {
@@ -295,20 +318,26 @@ pub fn attention<T: KvElem>(exec: &Exec, a: &Attention<T>, out: &mut [f32]) {
         return;
     }
     let table = exec.cpu().table();
-    let task_queries = T::task_queries(table, a.mask);
-    let n_tasks = a.n_head * a.n_q.div_ceil(task_queries);
+    // Each key meets each query in 2 · d_head multiplications, at some 10 a nanosecond.
+    let ns = a.n_q * a.n_keys() * a.n_state() / 5;
+    let n_threads = if ns < SERIAL_NS { 1 } else { exec.n_threads() };
+    let (task_len, n_tasks) = match T::tile_queries(table, a.mask) {
+        Some(lanes) => (lanes, a.n_head * a.n_q.div_ceil(lanes)),
+        None => {
+            let len = a.pairs_of_a_task(n_threads);
+            (len, a.n_kv_head * a.n_pairs().div_ceil(len))
+        }
+    };
     let job = AttentionJob {
         a,
         out: out.as_mut_ptr(),
-        task_queries,
+        task_len,
     };
     let run = T::entry(table);
-    // Each key meets each query in 2 · d_head multiplications, at some 10 a nanosecond.
-    let ns = a.n_q * a.n_keys() * a.n_state() / 5;
     let n_chunks = if ns < SERIAL_NS {
         1
     } else {
-        n_tasks.min(8 * exec.n_threads())
+        n_tasks.min(8 * n_threads)
     };
     exec.for_each_task(n_chunks, |chunk| {
         for task in chunk * n_tasks / n_chunks..(chunk + 1) * n_tasks / n_chunks {
@@ -337,7 +366,7 @@ pub fn attention_probs(cpu: Cpu, a: &Attention<f16>, head: usize, probs: &mut [f
     }
     let (table, d) = (cpu.table(), a.d_head);
     let mut wide = [0.0; WIDE_BLOCK * MAX_D_HEAD];
-    for (n_before, k, _) in blocks(a, head, WIDE_BLOCK) {
+    for (n_before, k, _) in blocks(a, a.kv_head(head), WIDE_BLOCK) {
         let k_wide = &mut wide[..k.len()];
         // SAFETY: the table belongs to a level of this machine.
         unsafe { (table.from_f16)(k, k_wide) };
@@ -356,21 +385,37 @@ pub fn attention_probs(cpu: Cpu, a: &Attention<f16>, head: usize, probs: &mut [f
     }
 }
 
-/// One task of an attention: one head, a few queries.
+/// One task of an attention: one head and a tile of queries, or a few pairs of a query and a head that
+/// share keys.
 ///
 /// # Safety
 /// The CPU runs level L; no other thread runs the same task.
 #[inline(always)]
 pub(super) unsafe fn task<L: Tiles, T: KvElem>(job: &AttentionJob<T>, task: usize) {
-    let n_groups = job.a.n_q.div_ceil(job.task_queries);
-    let (head, group) = (task / n_groups, task % n_groups);
-    let first = group * job.task_queries;
-    let queries = first..job.a.n_q.min(first + job.task_queries);
     // SAFETY: the caller vouches for the level and the task.
-    unsafe { T::run::<L>(job, head, queries) }
+    unsafe { T::run::<L>(job, task) }
 }
 
 impl<T: KvElem> AttentionJob<'_, T> {
+    /// The head and the queries of a task in tiles.
+    #[inline(always)]
+    fn tile(&self, task: usize) -> (usize, Range<usize>) {
+        let n_groups = self.a.n_q.div_ceil(self.task_len);
+        let first = task % n_groups * self.task_len;
+        let queries = first..self.a.n_q.min(first + self.task_len);
+        (task / n_groups, queries)
+    }
+
+    /// The head of keys of a task that takes queries one by one, and its pairs; see
+    /// [`Attention::pair`].
+    #[inline(always)]
+    fn pairs(&self, task: usize) -> (usize, Range<usize>) {
+        let n_groups = self.a.n_pairs().div_ceil(self.task_len);
+        let first = task % n_groups * self.task_len;
+        let pairs = first..self.a.n_pairs().min(first + self.task_len);
+        (task / n_groups, pairs)
+    }
+
     /// The result of one query and head.
     ///
     /// # Safety
@@ -393,7 +438,7 @@ impl<T: KvElem> AttentionJob<'_, T> {
     }
 }
 
-/// Keys and values of `head` in blocks of at most `block`, with the number of keys before.
+/// Keys and values of a head of keys in blocks of at most `block`, with the number of keys before.
 #[inline(always)]
 fn blocks<'a, T: KvElem>(
     a: &'a Attention<'a, T>,
@@ -401,7 +446,6 @@ fn blocks<'a, T: KvElem>(
     block: usize,
 ) -> impl Iterator<Item = (usize, &'a [T], &'a [T])> {
     let d = a.d_head;
-    let head = a.kv_head(head);
     let mut n_before = 0;
     a.parts.iter().flat_map(move |part| {
         let first = n_before;
@@ -476,7 +520,7 @@ unsafe fn tiled<L: Tiles>(job: &AttentionJob<f32>, head: usize, queries: Range<u
             q[k * lanes + lane] = value * scale;
         }
     }
-    for (_, k, v) in blocks(job.a, head, KEY_BLOCK) {
+    for (_, k, v) in blocks(job.a, job.a.kv_head(head), KEY_BLOCK) {
         let n = k.len() / d;
         let keys = TileF32 {
             a: k.as_ptr(),
@@ -584,14 +628,12 @@ impl Lanes {
     }
 }
 
-/// One query at a time; a group of queries shares the widening of each block.
+/// One query and head at a time; a group of those shares the widening of each block.
 #[inline(always)]
-unsafe fn one_by_one<L: Tiles, T: KvElem + sealed::Widen>(
-    job: &AttentionJob<T>,
-    head: usize,
-    queries: Range<usize>,
-) {
+unsafe fn one_by_one<L: Tiles, T: KvElem + sealed::Widen>(job: &AttentionJob<T>, task: usize) {
     let d = job.a.d_head;
+    let (kv_head, pairs) = job.pairs(task);
+    let (last, _) = job.a.pair(kv_head, pairs.end - 1);
     let scale = job.a.scale * std::f32::consts::LOG2_E;
     let mut k_scratch = Scratch::<f32, { WIDE_BLOCK * MAX_D_HEAD }>::new();
     let mut v_scratch = Scratch::<f32, { WIDE_BLOCK * MAX_D_HEAD }>::new();
@@ -599,17 +641,18 @@ unsafe fn one_by_one<L: Tiles, T: KvElem + sealed::Widen>(
     let k_scratch = k_scratch.zeroed(n_scratch);
     let v_scratch = v_scratch.zeroed(n_scratch);
     let mut scores = [0.0_f32; WIDE_BLOCK];
-    let mut sum = Scratch::<f32, { QUERY_GROUP * MAX_D_HEAD }>::new();
-    let sum = sum.zeroed(queries.len() * d);
-    let mut max = [f32::MIN; QUERY_GROUP];
-    let mut total = [0.0_f32; QUERY_GROUP];
-    for (n_before, k, v) in blocks(job.a, head, WIDE_BLOCK) {
-        if n_before >= job.a.n_visible(queries.end - 1) {
+    let mut sum = Scratch::<f32, { PAIR_GROUP * MAX_D_HEAD }>::new();
+    let sum = sum.zeroed(pairs.len() * d);
+    let mut max = [f32::MIN; PAIR_GROUP];
+    let mut total = [0.0_f32; PAIR_GROUP];
+    for (n_before, k, v) in blocks(job.a, kv_head, WIDE_BLOCK) {
+        if n_before >= job.a.n_visible(last) {
             break;
         }
         // SAFETY: the caller vouches for the level.
         let (k, v) = unsafe { (T::widen::<L>(k, k_scratch), T::widen::<L>(v, v_scratch)) };
-        for (i, query) in queries.clone().enumerate() {
+        for (i, pair) in pairs.clone().enumerate() {
+            let (query, head) = job.a.pair(kv_head, pair);
             let n = (k.len() / d).min(job.a.n_visible(query).saturating_sub(n_before));
             if n == 0 {
                 continue;
@@ -633,9 +676,10 @@ unsafe fn one_by_one<L: Tiles, T: KvElem + sealed::Widen>(
             unsafe { L::weigh(scores, &v[..n * d], sum) };
         }
     }
-    for (i, query) in queries.enumerate() {
+    for (i, pair) in pairs.enumerate() {
+        let (query, head) = job.a.pair(kv_head, pair);
         let inverse = inverse(total[i]);
-        // SAFETY: the query belongs to this task.
+        // SAFETY: the query and the head belong to this task.
         let out = unsafe { job.out(head, query) };
         for (out, &sum) in out.iter_mut().zip(&sum[i * d..]) {
             *out = sum * inverse;

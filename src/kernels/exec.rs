@@ -100,6 +100,27 @@ impl Exec {
         });
     }
 
+    /// Calls `f` with stretches of whole rows of `len` elements of `data`, and the number of the first of them,
+    /// on all threads; each of at least `min_rows` rows, unless there are fewer in all. What is no whole row at
+    /// the end is left out.
+    pub fn for_each_rows<T: Send>(
+        &self,
+        data: &mut [T],
+        len: usize,
+        min_rows: usize,
+        f: impl Fn(usize, &mut [T]) + Sync,
+    ) {
+        let n_rows = data.len() / len.max(1);
+        let parts = Parts::new(data);
+        self.for_each_chunk(n_rows, min_rows, |rows| {
+            let first = rows.start;
+            // SAFETY: the chunks are disjoint.
+            f(first, unsafe {
+                parts.part(rows.start * len..rows.end * len)
+            });
+        });
+    }
+
     /// Calls `f` once with every index below `n_tasks`, on all threads.
     pub(super) fn for_each_task(&self, n_tasks: usize, f: impl Fn(usize) + Sync) {
         if self.n_threads == 1 || n_tasks <= 1 {
@@ -168,6 +189,23 @@ mod tests {
                     }
                 });
                 assert!(seen.iter().all(|n| n.load(Ordering::Relaxed) == 1));
+            }
+        }
+    }
+
+    #[test]
+    fn every_row_is_visited_once() {
+        for n_threads in [1, 2, 3] {
+            let exec = Exec::new(Cpu::scalar(), n_threads);
+            for n_rows in [0, 1, 5, 40] {
+                let mut data = vec![0; 7 * n_rows + 3];
+                exec.for_each_rows(&mut data, 7, 2, |first, rows| {
+                    for (row, x) in (first..).zip(rows.chunks_exact_mut(7)) {
+                        x.iter_mut().for_each(|x| *x += 1 + row);
+                    }
+                });
+                let row_of = |i: usize| if i < 7 * n_rows { 1 + i / 7 } else { 0 };
+                assert!(data.iter().enumerate().all(|(i, x)| *x == row_of(i)));
             }
         }
     }

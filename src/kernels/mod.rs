@@ -37,7 +37,7 @@ mod tests;
 
 use half::f16;
 
-pub use attention::{Attention, KvElem, KvPart, Mask, attention, attention_probs};
+pub use attention::{Attention, KvElem, KvPart, MAX_D_HEAD, Mask, attention, attention_probs};
 pub use attention_bf16::ROOM_ALIGN as BF16_ALIGN;
 pub use bf16_rows::{Bf16Numbers, PackedBf16};
 pub use block_rows::{matmul_blocks, matmul_blocks_rows};
@@ -90,17 +90,21 @@ pub fn layer_norm(
 
 /// Each row of x `[n, gamma.len()]` divided by its root mean square, times gamma, into out:
 /// `x / sqrt(mean(x²) + epsilon) · gamma`.
-pub fn rms_norm(cpu: Cpu, x: &[f32], gamma: &[f32], epsilon: f32, out: &mut [f32]) {
+pub fn rms_norm(exec: &Exec, x: &[f32], gamma: &[f32], epsilon: f32, out: &mut [f32]) {
+    let n = gamma.len();
     assert!(
-        !gamma.is_empty() && x.len().is_multiple_of(gamma.len()),
+        n > 0 && x.len().is_multiple_of(n),
         "x is not [n, gamma.len()]"
     );
     assert_eq!(out.len(), x.len(), "out is not [n, gamma.len()]");
-    let rows = x.chunks_exact(gamma.len());
-    for (x, out) in rows.zip(out.chunks_exact_mut(gamma.len())) {
-        // SAFETY: the table belongs to a level of this machine.
-        unsafe { (cpu.table().rms_norm_row)(x, gamma, epsilon, out) };
-    }
+    let table = exec.cpu().table();
+    exec.for_each_rows(out, n, SPLIT_ELEMENTS / n, |first, out| {
+        let rows = x[first * n..].chunks_exact(n);
+        for (x, out) in rows.zip(out.chunks_exact_mut(n)) {
+            // SAFETY: the table belongs to a level of this machine.
+            unsafe { (table.rms_norm_row)(x, gamma, epsilon, out) };
+        }
+    });
 }
 
 /// What makes a gate of a number.
@@ -133,7 +137,7 @@ pub fn gated(exec: &Exec, gate: Gate, x: &[f32], n: usize, out: &mut [f32]) {
 
 /// Elementwise work is split over threads in pieces of at least so many elements: some ten
 /// microseconds.
-const SPLIT_ELEMENTS: usize = 1 << 16;
+pub const SPLIT_ELEMENTS: usize = 1 << 16;
 
 /// The exact (erf) GELU in place, absolute error below 1e-6.
 pub fn gelu(cpu: Cpu, x: &mut [f32]) {

@@ -465,7 +465,7 @@ fn rms_norm_equals_its_definition() {
             let x: Vec<f32> = noise(3 * n, 1).iter().map(|v| v * 5.0 + 1.0).collect();
             let (gamma, epsilon) = (noise(n, 2), 1e-5);
             let mut out = vec![f32::NAN; x.len()];
-            rms_norm(cpu, &x, &gamma, epsilon, &mut out);
+            rms_norm(&Exec::new(cpu, 1), &x, &gamma, epsilon, &mut out);
             let mut expected = Vec::new();
             for row in x.chunks_exact(n) {
                 let squares = row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
@@ -475,6 +475,15 @@ fn rms_norm_equals_its_definition() {
             }
             assert_close(&format!("{cpu:?} {n}"), &out, &expected, 1e-6);
         }
+        // Rows over threads are the same rows.
+        let n = 1_000;
+        let (x, gamma) = (noise(300 * n, 3), noise(n, 4));
+        let of_threads = [1, 3].map(|n_threads| {
+            let mut out = vec![f32::NAN; x.len()];
+            rms_norm(&Exec::new(cpu, n_threads), &x, &gamma, 1e-5, &mut out);
+            out
+        });
+        assert_eq!(of_threads[0], of_threads[1], "{cpu:?}");
     }
 }
 

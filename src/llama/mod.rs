@@ -16,7 +16,7 @@ mod sampler;
 use half::f16;
 
 use crate::format::{Family, LlamaDims};
-use crate::kernels::{self, Attention, Exec, Gate, KvPart, Mask, QuantizedRows};
+use crate::kernels::{self, Attention, Exec, Gate, KvPart, Mask, QuantizedRows, SPLIT_ELEMENTS};
 use crate::nn::{KvCache, Linear, Output, RmsNorm};
 use rope::{Angles, Turns};
 
@@ -282,17 +282,18 @@ impl Llama {
         } else {
             &state.angles
         };
-        for (at, qkv) in qkv.chunks_exact_mut(row).enumerate() {
-            let (q, kv) = qkv.split_at_mut(n_q);
-            let k = &mut kv[..n_kv];
-            if let Some((of_q, of_k)) = &layer.head_norms {
-                normalise(exec, of_q, q, &mut state.scratch);
-                normalise(exec, of_k, k, &mut state.scratch);
+        exec.for_each_rows(qkv, row, SPLIT_ELEMENTS / (4 * row), |first, rows| {
+            for (at, qkv) in (first..).zip(rows.chunks_exact_mut(row)) {
+                let (q, k) = qkv[..n_q + n_kv].split_at_mut(n_q);
+                if let Some((of_q, of_k)) = &layer.head_norms {
+                    of_q.forward_heads(exec, q);
+                    of_k.forward_heads(exec, k);
+                }
+                for head in q.chunks_exact_mut(d_head).chain(k.chunks_exact_mut(d_head)) {
+                    angles.turn(at, head);
+                }
             }
-            for head in q.chunks_exact_mut(d_head).chain(k.chunks_exact_mut(d_head)) {
-                angles.turn(at, head);
-            }
-        }
+        });
         let cache = &mut state.kv[i];
         cache.store(exec, (qkv, row), (n_q, n_q + n_kv), n_past);
         let q = &mut state.scratch[..n * n_q];
@@ -392,11 +393,4 @@ impl Heads {
         };
         kernels::attention(exec, &attention, out);
     }
-}
-
-/// Normalises each head of `x` in place; `scratch` is as large.
-fn normalise(exec: &Exec, norm: &RmsNorm, x: &mut [f32], scratch: &mut [f32]) {
-    let scratch = &mut scratch[..x.len()];
-    scratch.copy_from_slice(x);
-    norm.forward(exec, scratch, x);
 }

@@ -1,6 +1,6 @@
 //! Normalisation with a learned scale.
 
-use crate::kernels::{self, Exec};
+use crate::kernels::{self, Exec, MAX_D_HEAD};
 
 /// `y = (x - mean) / sqrt(var + 1e-5) * gamma + beta`, row by row.
 pub struct LayerNorm {
@@ -38,6 +38,16 @@ impl RmsNorm {
 
     /// Normalises `x`, `[rows, n]`, into `out` of the same shape.
     pub fn forward(&self, exec: &Exec, x: &[f32], out: &mut [f32]) {
-        kernels::rms_norm(exec.cpu(), x, &self.gamma, self.epsilon, out);
+        kernels::rms_norm(exec, x, &self.gamma, self.epsilon, out);
+    }
+
+    /// Normalises each row of `x`, `[rows, n]`, in place; rows are heads.
+    pub fn forward_heads(&self, exec: &Exec, x: &mut [f32]) {
+        let n = self.gamma.len();
+        let mut copy = [0.0; MAX_D_HEAD];
+        for row in x.chunks_exact_mut(n) {
+            copy[..n].copy_from_slice(row);
+            self.forward(exec, &copy[..n], row);
+        }
     }
 }

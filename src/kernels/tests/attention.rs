@@ -189,6 +189,52 @@ fn shared_keys_are_those_of_each_head() {
     }
 }
 
+/// However many heads, queries and threads share the work, a query and head have one result.
+#[test]
+fn sharing_leaves_no_trace() {
+    let (n_head, d_head, n_keys) = (12, 24, 150);
+    let n_state = n_head * d_head;
+    let [k, v] = [2, 3].map(|seed| {
+        let x = noise(n_head * n_keys * d_head, seed);
+        x.iter().map(|&x| f16::from_f32(x)).collect::<Vec<_>>()
+    });
+    for cpu in Cpu::available() {
+        for (n_q, n_kv_head) in [(1, 1), (1, 3), (17, 1), (17, 4), (9, 12)] {
+            let n_past = n_keys - n_q;
+            let q = noise(n_q * n_state, 1);
+            let run = |n_threads, queries: std::ops::Range<usize>| {
+                let part = KvPart {
+                    k: &k[..n_kv_head * n_keys * d_head],
+                    v: &v[..n_kv_head * n_keys * d_head],
+                    capacity: n_keys,
+                    range: 0..n_past + queries.end,
+                };
+                let a = Attention {
+                    q: &q[queries.start * n_state..queries.end * n_state],
+                    n_q: queries.len(),
+                    n_head,
+                    n_kv_head,
+                    d_head,
+                    scale: 0.2,
+                    parts: &[part],
+                    mask: Mask::Causal {
+                        n_past: n_past + queries.start,
+                    },
+                };
+                let mut out = vec![f32::NAN; a.q.len()];
+                attention(&Exec::new(cpu, n_threads), &a, &mut out);
+                out
+            };
+            let alone: Vec<f32> = (0..n_q).flat_map(|i| run(1, i..i + 1)).collect();
+            assert!(alone.iter().all(|x| x.is_finite()));
+            for n_threads in [1, 2, 7] {
+                let what = format!("{cpu:?} {n_q} {n_kv_head} {n_threads}");
+                assert_eq!(run(n_threads, 0..n_q), alone, "{what}");
+            }
+        }
+    }
+}
+
 #[test]
 fn kv_store_scatters_heads() {
     for cpu in Cpu::available() {
