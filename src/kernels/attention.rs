@@ -5,17 +5,17 @@
 //! is on the stack.
 //!
 //! Two ways through: f32 keys without mask (an encoder: many queries) take a tile of queries at a
-//! time, one query per vector lane, and so do bf16 keys (see `attention_bf16`); f16 keys or a
-//! causal mask (a decoder's caches: few queries) take one query at a time. The way depends on the types only, never on the number of queries,
-//! so that the result of a query does not either.
+//! time, one query per vector lane, and so do bf16 keys (see `attention_bf16`); f16 keys, keys in blocks or a
+//! causal mask (a decoder's caches: few queries) take one query at a time. The way depends on the types only,
+//! never on the number of queries, so that the result of a query does not either.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use half::{bf16, f16};
+use half::f16;
 
-use super::attention_bf16;
-use super::table::{Table, TileF32, Tiles};
+use super::kv_elem::{KvElem, sealed};
+use super::table::{TileF32, Tiles};
 use super::{Cpu, Exec, portable};
 
 /// Keys of one step of the online softmax in the tiled way.
@@ -34,126 +34,7 @@ pub(super) const MAX_LANES: usize = 32;
 /// Queries and heads, in pairs, that share a widened block of keys on the one-by-one way.
 const PAIR_GROUP: usize = 8;
 
-/// What keys and values may be stored as: `f32`, `half::f16` or `half::bf16`. In bf16 values lie
-/// transposed, and the room for positions and d_head are multiples of 32.
-pub trait KvElem: sealed::Elem {}
-impl KvElem for f32 {}
-impl KvElem for f16 {}
-impl KvElem for bf16 {}
-
-/// Nobody else can name this trait, so what it mentions may be private.
-#[allow(private_interfaces, private_bounds)]
-pub(super) mod sealed {
-    use super::{AttentionJob, Mask, Table, Tiles, attention_bf16};
-    use half::{bf16, f16};
-
-    pub trait Elem: Copy + Default + Send + Sync + 'static {
-        /// Whether values lie `[n_head][d_head][capacity]`, and what capacity and d_head are
-        /// multiples of.
-        const TRANSPOSED_VALUES: bool = false;
-        const ALIGN: usize = 1;
-        /// Queries of a tile; none where queries are taken one by one.
-        fn tile_queries(table: &'static Table, mask: Mask) -> Option<usize>;
-        fn entry(table: &'static Table) -> unsafe fn(&AttentionJob<Self>, usize)
-        where
-            Self: super::KvElem;
-        /// # Safety
-        /// As for [`super::task`].
-        unsafe fn run<L: Tiles>(job: &AttentionJob<Self>, task: usize)
-        where
-            Self: super::KvElem;
-        fn store(table: &'static Table, x: &[f32], out: &mut [Self]);
-    }
-
-    /// What can be taken one query at a time.
-    pub(in crate::kernels) trait Widen: Elem {
-        /// # Safety
-        /// The CPU runs level L.
-        unsafe fn widen<'a, L: Tiles>(x: &'a [Self], scratch: &'a mut [f32]) -> &'a [f32];
-    }
-
-    impl Elem for f32 {
-        fn tile_queries(table: &'static Table, mask: Mask) -> Option<usize> {
-            (mask == Mask::None).then_some(table.f32_columns)
-        }
-        fn entry(table: &'static Table) -> unsafe fn(&AttentionJob<f32>, usize) {
-            table.attention_f32
-        }
-        #[inline(always)]
-        unsafe fn run<L: Tiles>(job: &AttentionJob<f32>, task: usize) {
-            // SAFETY: passed on.
-            unsafe {
-                if job.a.mask == Mask::None {
-                    let (head, queries) = job.tile(task);
-                    super::tiled::<L>(job, head, queries);
-                } else {
-                    super::one_by_one::<L, f32>(job, task);
-                }
-            }
-        }
-        fn store(_: &'static Table, x: &[f32], out: &mut [f32]) {
-            out.copy_from_slice(x);
-        }
-    }
-
-    impl Widen for f32 {
-        #[inline(always)]
-        unsafe fn widen<'a, L: Tiles>(x: &'a [f32], _: &'a mut [f32]) -> &'a [f32] {
-            x
-        }
-    }
-
-    impl Elem for f16 {
-        fn tile_queries(_: &'static Table, _: Mask) -> Option<usize> {
-            None
-        }
-        fn entry(table: &'static Table) -> unsafe fn(&AttentionJob<f16>, usize) {
-            table.attention_f16
-        }
-        #[inline(always)]
-        unsafe fn run<L: Tiles>(job: &AttentionJob<f16>, task: usize) {
-            // SAFETY: passed on.
-            unsafe { super::one_by_one::<L, f16>(job, task) }
-        }
-        fn store(table: &'static Table, x: &[f32], out: &mut [f16]) {
-            // SAFETY: the table belongs to a level of this machine.
-            unsafe { (table.to_f16)(x, out) }
-        }
-    }
-
-    impl Widen for f16 {
-        #[inline(always)]
-        unsafe fn widen<'a, L: Tiles>(x: &'a [f16], scratch: &'a mut [f32]) -> &'a [f32] {
-            let scratch = &mut scratch[..x.len()];
-            // SAFETY: the caller vouches for the level.
-            unsafe { L::from_f16(x, scratch) };
-            scratch
-        }
-    }
-
-    impl Elem for bf16 {
-        const TRANSPOSED_VALUES: bool = true;
-        const ALIGN: usize = attention_bf16::ROOM_ALIGN;
-        fn tile_queries(_: &'static Table, _: Mask) -> Option<usize> {
-            Some(attention_bf16::LANES)
-        }
-        fn entry(table: &'static Table) -> unsafe fn(&AttentionJob<bf16>, usize) {
-            table.attention_bf16
-        }
-        #[inline(always)]
-        unsafe fn run<L: Tiles>(job: &AttentionJob<bf16>, task: usize) {
-            let (head, queries) = job.tile(task);
-            // SAFETY: passed on.
-            unsafe { attention_bf16::tiled::<L>(job, head, queries) }
-        }
-        fn store(table: &'static Table, x: &[f32], out: &mut [bf16]) {
-            // SAFETY: the table belongs to a level of this machine.
-            unsafe { (table.kv_to_bf16)(x, out) }
-        }
-    }
-}
-
-/// A stretch of keys and values, each `[n_kv_head][capacity][d_head]` (but values in bf16
+/// A stretch of keys and values, each `[n_kv_head][capacity][d_head]` numbers (but values in bf16
 /// `[n_kv_head][d_head][capacity]`), of which the positions in `range` take part.
 #[derive(Clone, Debug)]
 pub struct KvPart<'a, T: KvElem> {
@@ -232,15 +113,17 @@ impl<T: KvElem> Attention<'_, T> {
             "n_kv_head"
         );
         for part in self.parts {
-            let n = (self.n_kv_head * self.d_head).checked_mul(part.capacity);
+            let n = (self.n_kv_head * self.d_head / T::LEN).checked_mul(part.capacity);
             assert!(
                 n.is_some_and(|n| part.k.len() >= n && part.v.len() >= n),
                 "keys or values are too few"
             );
             assert!(part.range.start <= part.range.end && part.range.end <= part.capacity);
             assert!(
-                part.capacity.is_multiple_of(T::ALIGN) && self.d_head.is_multiple_of(T::ALIGN),
-                "capacity and d_head fill tiles"
+                part.capacity.is_multiple_of(T::ALIGN)
+                    && self.d_head.is_multiple_of(T::ALIGN)
+                    && self.d_head.is_multiple_of(T::LEN),
+                "capacity and d_head fill tiles or blocks"
             );
         }
         assert!(
@@ -399,7 +282,7 @@ pub(super) unsafe fn task<L: Tiles, T: KvElem>(job: &AttentionJob<T>, task: usiz
 impl<T: KvElem> AttentionJob<'_, T> {
     /// The head and the queries of a task in tiles.
     #[inline(always)]
-    fn tile(&self, task: usize) -> (usize, Range<usize>) {
+    pub(super) fn tile(&self, task: usize) -> (usize, Range<usize>) {
         let n_groups = self.a.n_q.div_ceil(self.task_len);
         let first = task % n_groups * self.task_len;
         let queries = first..self.a.n_q.min(first + self.task_len);
@@ -445,7 +328,7 @@ fn blocks<'a, T: KvElem>(
     head: usize,
     block: usize,
 ) -> impl Iterator<Item = (usize, &'a [T], &'a [T])> {
-    let d = a.d_head;
+    let d = a.d_head / T::LEN;
     let mut n_before = 0;
     a.parts.iter().flat_map(move |part| {
         let first = n_before;
@@ -504,7 +387,7 @@ impl<T: Copy + Default, const N: usize> Scratch<T, N> {
 /// One query per lane: scores `[key][lane]`, result `[d_head][lane]`; both products are register
 /// tiles whose panel holds the queries or the probabilities.
 #[inline(always)]
-unsafe fn tiled<L: Tiles>(job: &AttentionJob<f32>, head: usize, queries: Range<usize>) {
+pub(super) unsafe fn tiled<L: Tiles>(job: &AttentionJob<f32>, head: usize, queries: Range<usize>) {
     const { assert!(L::F32_COLUMNS <= MAX_LANES) };
     let (d, lanes) = (job.a.d_head, L::F32_COLUMNS);
     let mut q = Scratch::<f32, { MAX_D_HEAD * MAX_LANES }>::new();
@@ -630,7 +513,10 @@ impl Lanes {
 
 /// One query and head at a time; a group of those shares the widening of each block.
 #[inline(always)]
-unsafe fn one_by_one<L: Tiles, T: KvElem + sealed::Widen>(job: &AttentionJob<T>, task: usize) {
+pub(super) unsafe fn one_by_one<L: Tiles, T: KvElem + sealed::Widen>(
+    job: &AttentionJob<T>,
+    task: usize,
+) {
     let d = job.a.d_head;
     let (kv_head, pairs) = job.pairs(task);
     let (last, _) = job.a.pair(kv_head, pairs.end - 1);

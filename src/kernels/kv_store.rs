@@ -1,7 +1,8 @@
 //! Rows of a linear layer into a cache of keys or values.
 
-use super::attention::{KvElem, MAX_D_HEAD};
+use super::attention::MAX_D_HEAD;
 use super::exec::Parts;
+use super::kv_elem::KvElem;
 use super::table::Table;
 use super::{Exec, SPLIT_ELEMENTS};
 
@@ -57,7 +58,7 @@ pub fn kv_store<T: KvElem>(exec: &Exec, args: &KvStore, dst: &mut [T]) {
         "the heads leave the row"
     );
     assert!(
-        dst.len() >= n_head * capacity * d_head,
+        d_head.is_multiple_of(T::LEN) && dst.len() >= n_head * capacity * (d_head / T::LEN),
         "the cache is too small"
     );
     assert!(at + x.len() / row_stride <= capacity, "the cache is full");
@@ -67,7 +68,7 @@ pub fn kv_store<T: KvElem>(exec: &Exec, args: &KvStore, dst: &mut [T]) {
     let min_heads = SPLIT_ELEMENTS / (d_head * (x.len() / row_stride)).max(1);
     exec.for_each_chunk(n_head, min_heads, |heads| {
         for head in heads {
-            let head_len = capacity * d_head;
+            let head_len = capacity * (d_head / T::LEN);
             // SAFETY: every head is in one chunk.
             let dst = unsafe { cache.part(head * head_len..(head + 1) * head_len) };
             let rows = Rows {
@@ -79,7 +80,7 @@ pub fn kv_store<T: KvElem>(exec: &Exec, args: &KvStore, dst: &mut [T]) {
             if T::TRANSPOSED_VALUES && side == Side::Values {
                 rows.store_transposed(table, &mut dst[at..], capacity);
             } else {
-                rows.store(table, &mut dst[at * d_head..]);
+                rows.store(table, &mut dst[at * (d_head / T::LEN)..]);
             }
         }
     });
@@ -94,10 +95,10 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// To rows of `dst`, `[n][d_head]`.
+    /// To rows of `dst`, `[n][d_head]` numbers.
     fn store<T: KvElem>(&self, table: &'static Table, dst: &mut [T]) {
         let rows = self.x.chunks_exact(self.row_stride);
-        for (row, dst) in rows.zip(dst.chunks_exact_mut(self.d_head)) {
+        for (row, dst) in rows.zip(dst.chunks_exact_mut(self.d_head / T::LEN)) {
             T::store(table, &row[self.offset..][..self.d_head], dst);
         }
     }

@@ -9,7 +9,8 @@
 //! * NaN and infinities are carried along or lost, but never harm.
 //!
 //! Where things are: `level` (detection), `exec` (threads), `packed` (weight and activation
-//! formats), `blocks` and `block_rows` (weights of 4 to 8 bits), `matmul`, `attention`, `portable` (everything the compiler vectorises by itself),
+//! formats), `blocks` and `block_rows` (weights of 4 to 8 bits), `matmul`,
+//! `attention`, `kv_elem` and `kv_store` (keys and values), `portable` (what the compiler vectorises by itself),
 //! `table` (what a level consists of), `scalar` (the reference), `x86` and `neon` (intrinsics).
 
 mod attention;
@@ -19,6 +20,7 @@ mod block_rows;
 mod blocks;
 mod epilogue;
 mod exec;
+mod kv_elem;
 mod kv_store;
 mod level;
 mod limits;
@@ -37,13 +39,14 @@ mod tests;
 
 use half::f16;
 
-pub use attention::{Attention, KvElem, KvPart, MAX_D_HEAD, Mask, attention, attention_probs};
+pub use attention::{Attention, KvPart, MAX_D_HEAD, Mask, attention, attention_probs};
 pub use attention_bf16::ROOM_ALIGN as BF16_ALIGN;
 pub use bf16_rows::{Bf16Numbers, PackedBf16};
 pub use block_rows::{matmul_blocks, matmul_blocks_rows};
 pub use blocks::{BlockFormat, PackedBlocks};
 pub use epilogue::{Activation, Epilogue, Store};
 pub use exec::Exec;
+pub use kv_elem::{KvElem, Q8Block, kv_narrow, kv_widen};
 pub use kv_store::{KvStore, Side, kv_store};
 pub use level::{Cpu, Level, LevelError, SIMD_VARIABLE};
 pub use limits::{LimitBy, Peak, peak_bf16, peak_f32, peak_i8, read, tile_names};

@@ -67,6 +67,7 @@ mod sealed {
     impl Number for u32 {}
     impl Number for u8 {}
     impl Number for i8 {}
+    impl Number for super::super::kv_elem::Q8Block {}
 }
 
 /// Bytes of a cache line.

@@ -12,6 +12,7 @@ use half::{bf16, f16};
 
 use super::attention::AttentionJob;
 use super::block_rows::{self, BlocksJob, TileBlocks};
+use super::kv_elem::Q8Block;
 use super::matmul::{Bf16Job, F32Job, I8Job};
 use super::packed::I8Layout;
 use super::portable::{self, Arith};
@@ -232,6 +233,7 @@ pub(super) struct Table {
     pub(super) quantize_blocks: unsafe fn(&[f32], &mut [u8]),
     pub(super) attention_f32: unsafe fn(&AttentionJob<f32>, usize),
     pub(super) attention_f16: unsafe fn(&AttentionJob<f16>, usize),
+    pub(super) attention_q8: unsafe fn(&AttentionJob<Q8Block>, usize),
     pub(super) attention_bf16: unsafe fn(&AttentionJob<bf16>, usize),
     /// Whether bf16 tiles are faster than f32 tiles.
     pub(super) bf16: bool,
@@ -250,6 +252,8 @@ pub(super) struct Table {
     pub(super) dots: unsafe fn(&[f32], &[f32], &mut [f32]),
     pub(super) from_f16: unsafe fn(&[f16], &mut [f32]),
     pub(super) to_f16: unsafe fn(&[f32], &mut [f16]),
+    pub(super) from_q8: unsafe fn(&[Q8Block], &mut [f32]),
+    pub(super) to_q8: unsafe fn(&[f32], &mut [Q8Block]),
     pub(super) kv_to_bf16: unsafe fn(&[f32], &mut [bf16]),
     pub(super) to_bf16: unsafe fn(&[f32], &mut [bf16]),
 }
@@ -304,6 +308,7 @@ macro_rules! level_table {
         use half::{bf16, f16};
         use std::ops::Range;
         use $crate::kernels::table::{Table, Tiles, compiled_for};
+        use $crate::kernels::kv_elem::{self, Q8Block};
         use $crate::kernels::{attention, block_rows, matmul, packed, portable};
         type L = $level;
         Table {
@@ -330,6 +335,9 @@ macro_rules! level_table {
                 (job: &attention::AttentionJob<f32>, task: usize), attention::task::<L, f32>),
             attention_f16: compiled_for!($features,
                 (job: &attention::AttentionJob<f16>, task: usize), attention::task::<L, f16>),
+            attention_q8: compiled_for!($features,
+                (job: &attention::AttentionJob<Q8Block>, task: usize),
+                attention::task::<L, Q8Block>),
             attention_bf16: compiled_for!($features,
                 (job: &attention::AttentionJob<bf16>, task: usize), attention::task::<L, bf16>),
             bf16: L::BF16,
@@ -352,6 +360,8 @@ macro_rules! level_table {
             dots: compiled_for!($features, (q: &[f32], keys: &[f32], out: &mut [f32]), L::dots),
             from_f16: compiled_for!($features, (x: &[f16], out: &mut [f32]), L::from_f16),
             to_f16: compiled_for!($features, (x: &[f32], out: &mut [f16]), L::to_f16),
+            from_q8: compiled_for!($features, (x: &[Q8Block], out: &mut [f32]), kv_elem::from_q8),
+            to_q8: compiled_for!($features, (x: &[f32], out: &mut [Q8Block]), kv_elem::to_q8),
             kv_to_bf16: compiled_for!($features, (x: &[f32], out: &mut [bf16]),
                 portable::kv_to_bf16),
             to_bf16: compiled_for!($features, (x: &[f32], out: &mut [bf16]), portable::to_bf16),

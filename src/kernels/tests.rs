@@ -5,6 +5,7 @@
 
 mod attention;
 mod blocks;
+mod kv_q8;
 mod overlapping;
 
 use half::f16;

@@ -5,7 +5,7 @@ use crate::kernels::{BlockFormat, Cpu};
 use crate::nn::{Compute, Linear, Loader, RmsNorm};
 
 use super::rope::Turns;
-use super::{Layer, Llama, MAX_BATCH, Residual};
+use super::{KvType, Layer, Llama, MAX_BATCH, Residual};
 
 impl Llama {
     /// Loads all weights, packed for `cpu`: blocks stay the file's, other types become 8-bit blocks, or all
@@ -69,8 +69,14 @@ pub struct Memory {
 pub const KV_TOKEN_PLAN: usize = 2_048;
 
 impl Memory {
-    /// Known from the file's header alone, for weights packed as [`Llama::load`] does.
+    /// Known from the file's header alone, for weights packed as [`Llama::load`] does, and keys and values in half
+    /// precision.
     pub fn of(file: &LlamaFile, compute: Option<Compute>) -> Self {
+        Memory::with_kv(file, compute, KvType::F16)
+    }
+
+    /// The same for keys and values in `kv`.
+    pub fn with_kv(file: &LlamaFile, compute: Option<Compute>, kv_type: KvType) -> Self {
         let weights = file.tensor_names().map(|name| {
             let shape = file.shape(name).unwrap_or_default();
             let [n_rows, n_in] = *shape else {
@@ -89,10 +95,10 @@ impl Memory {
         let (q, kv) = (dims.n_head * dims.d_head, dims.n_kv_head * dims.d_head);
         // In the order of `State`, and the same once more in bytes for quantised rows.
         let row = 2 * dims.n_state + (q + 2 * kv) + q.max(dims.n_state) + q + 3 * dims.n_ff;
-        let f16_bytes = 2;
+        let head_bytes = kv_type.head_bytes(dims.d_head);
         Memory {
             weights: weights.sum(),
-            kv_token: 2 * dims.n_layer * kv * f16_bytes,
+            kv_token: 2 * dims.n_layer * dims.n_kv_head * head_bytes,
             buffers: MAX_BATCH * 5 * row + 4 * 4 * dims.n_vocab,
         }
     }

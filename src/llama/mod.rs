@@ -6,6 +6,7 @@
 //! turn of a conversation shares what it has in common with the last. After [`Llama::load`] and
 //! [`Llama::new_state`] nothing is allocated. Runs on the caller's thread and the threads of its `Exec`.
 
+mod cache;
 mod chat;
 mod generate;
 pub mod grammar;
@@ -13,13 +14,13 @@ mod load;
 mod rope;
 mod sampler;
 
-use half::f16;
-
 use crate::format::{Family, LlamaDims};
-use crate::kernels::{self, Attention, Exec, Gate, KvPart, Mask, QuantizedRows, SPLIT_ELEMENTS};
-use crate::nn::{KvCache, Linear, Output, RmsNorm};
+use crate::kernels::{self, Exec, Gate, Mask, QuantizedRows, SPLIT_ELEMENTS};
+use crate::nn::{Linear, Output, RmsNorm};
+use cache::{Cache, Heads, Seen};
 use rope::{Angles, Turns};
 
+pub use cache::KvType;
 pub use chat::{Chat, ChatError, Message, Role};
 pub use generate::{Answer, AnswerError, Answerer, End};
 pub use grammar::{Allowed, Constraint, ConstraintError, Grammar, GrammarError, Position, Tokens};
@@ -87,7 +88,8 @@ impl Residual {
 
 /// A text: its keys and values, and the buffers of its passes.
 pub struct State {
-    kv: Vec<KvCache<f16>>,
+    kv: Vec<Cache>,
+    kv_type: KvType,
     tokens: Vec<u32>,
     n_ctx: usize,
     /// `[n, n_state]`: the residual stream.
@@ -121,6 +123,11 @@ impl State {
         self.n_ctx
     }
 
+    /// What its keys and values are kept in.
+    pub fn kv_type(&self) -> KvType {
+        self.kv_type
+    }
+
     /// Forgets all tokens from position `n` on.
     pub fn truncate(&mut self, n: usize) {
         self.tokens.truncate(n);
@@ -143,7 +150,7 @@ impl State {
             &self.gated,
             &self.logits,
         ];
-        let kv: usize = self.kv.iter().map(KvCache::bytes).sum();
+        let kv: usize = self.kv.iter().map(Cache::bytes).sum();
         kv + buffers.iter().map(|b| 4 * b.len()).sum::<usize>()
     }
 }
@@ -165,8 +172,13 @@ impl Llama {
         layers.map(weights).sum::<usize>() + output + weights(&self.embedding)
     }
 
-    /// An empty text of up to `n_ctx` tokens with all its buffers.
+    /// An empty text of up to `n_ctx` tokens with all its buffers; keys and values in half precision.
     pub fn new_state(&self, n_ctx: usize) -> State {
+        self.new_state_with(n_ctx, KvType::F16)
+    }
+
+    /// The same with keys and values in `kv`, as far as the model's heads allow ([`KvType::for_heads`]).
+    pub fn new_state_with(&self, n_ctx: usize, kv: KvType) -> State {
         let LlamaDims {
             n_state,
             n_ff,
@@ -178,9 +190,10 @@ impl Llama {
         } = self.dims;
         let n = MAX_BATCH.min(n_ctx);
         let widest = n_state.max(n_head * d_head).max(n_ff);
-        let cache = || KvCache::new(n_kv_head, d_head, n_ctx);
+        let cache = || Cache::new(kv, n_kv_head, d_head, n_ctx);
         State {
             kv: self.layers.iter().map(|_| cache()).collect(),
+            kv_type: kv.for_heads(d_head),
             tokens: Vec::with_capacity(n_ctx),
             n_ctx,
             x: vec![0.0; n * n_state],
@@ -313,15 +326,23 @@ impl Llama {
             scale: self.attention_scale(),
         };
         if n_past + n <= window {
-            let part = cache.part(0..n_past + n);
-            heads.attend(exec, q, part, Mask::Causal { n_past }, attended);
+            let seen = Seen {
+                q,
+                range: 0..n_past + n,
+                mask: Mask::Causal { n_past },
+            };
+            cache.attend(exec, &heads, seen, attended);
         } else {
             // Each query sees a stretch of its own.
             let rows = q.chunks_exact(n_q).zip(attended.chunks_exact_mut(n_q));
             for (at, (q, attended)) in rows.enumerate() {
                 let end = n_past + at + 1;
-                let part = cache.part(end.saturating_sub(window)..end);
-                heads.attend(exec, q, part, Mask::None, attended);
+                let seen = Seen {
+                    q,
+                    range: end.saturating_sub(window)..end,
+                    mask: Mask::None,
+                };
+                cache.attend(exec, &heads, seen, attended);
             }
         }
         let spare = (h, &mut state.scratch[..]);
@@ -361,36 +382,5 @@ impl Llama {
         self.norm.forward(exec, last, h);
         let output = self.output.as_ref().unwrap_or(&self.embedding);
         output.forward(exec, h, &mut state.rows, Output::Plain, &mut state.logits);
-    }
-}
-
-/// How a position is divided into heads.
-struct Heads {
-    n_head: usize,
-    n_kv_head: usize,
-    d_head: usize,
-    scale: f32,
-}
-
-impl Heads {
-    /// Attention of the queries `q` over one stretch of keys and values.
-    fn attend(&self, exec: &Exec, q: &[f32], part: KvPart<'_, f16>, mask: Mask, out: &mut [f32]) {
-        let &Heads {
-            n_head,
-            n_kv_head,
-            d_head,
-            scale,
-        } = self;
-        let attention = Attention {
-            q,
-            n_q: q.len() / (n_head * d_head),
-            n_head,
-            n_kv_head,
-            d_head,
-            scale,
-            parts: &[part],
-            mask,
-        };
-        kernels::attention(exec, &attention, out);
     }
 }

@@ -19,8 +19,9 @@ pub struct KvCache<T: KvElem + Number> {
 impl<T: KvElem + Number> KvCache<T> {
     /// An empty cache for `capacity` positions: the only allocation.
     pub fn new(n_head: usize, d_head: usize, capacity: usize) -> Self {
+        assert!(d_head.is_multiple_of(T::LEN), "d_head fills blocks");
         let room = capacity.next_multiple_of(T::ALIGN);
-        let zeroed = || Aligned::zeroed(n_head * room * d_head);
+        let zeroed = || Aligned::zeroed(n_head * room * (d_head / T::LEN));
         KvCache {
             k: zeroed(),
             v: zeroed(),

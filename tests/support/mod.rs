@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod gguf;
+pub mod made_up;
 pub mod mic;
 pub mod peers;
 pub mod program;

@@ -6,7 +6,7 @@ use super::super::*;
 use super::{assert_close, noise};
 
 /// Attention written out.
-fn attention64(a: &Attention<f32>, visible: impl Fn(usize, usize) -> bool) -> Vec<f64> {
+pub(super) fn attention64(a: &Attention<f32>, visible: impl Fn(usize, usize) -> bool) -> Vec<f64> {
     let (d, n_state) = (a.d_head, a.n_head * a.d_head);
     let mut out = vec![0.0; a.n_q * n_state];
     for i in 0..a.n_q {
