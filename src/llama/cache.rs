@@ -88,6 +88,17 @@ impl Cache {
         either!(self, cache => cache.store(exec, rows, offsets, at));
     }
 
+    /// As [`KvCache::shift`].
+    pub(super) fn shift(
+        &mut self,
+        exec: &Exec,
+        gone: Range<usize>,
+        n: usize,
+        turn: impl Fn(&mut [f32]) + Sync,
+    ) {
+        either!(self, cache => cache.shift(exec, gone, n, turn));
+    }
+
     /// Attention of queries over a stretch of positions.
     pub(super) fn attend(&self, exec: &Exec, heads: &Heads, seen: Seen<'_>, out: &mut [f32]) {
         let Seen { q, range, mask } = seen;

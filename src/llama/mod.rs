@@ -13,6 +13,7 @@ pub mod grammar;
 mod load;
 mod rope;
 mod sampler;
+mod shift;
 
 use crate::format::{Family, LlamaDims};
 use crate::kernels::{self, Exec, Gate, Mask, QuantizedRows, SPLIT_ELEMENTS};

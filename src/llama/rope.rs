@@ -60,6 +60,15 @@ impl Angles {
         }
     }
 
+    /// Makes row 0 the turn that takes what was turned at a position to where it is `n` positions earlier.
+    pub(super) fn fill_back(&mut self, turns: &Turns, n: usize) {
+        self.neighbours = turns.neighbours;
+        for (to, step) in self.turned.iter_mut().zip(&turns.steps) {
+            let (sin, cos) = (n as f64 * step).sin_cos();
+            *to = (cos as f32, -sin as f32);
+        }
+    }
+
     /// Turns a head of the row `row` in place.
     pub(super) fn turn(&self, row: usize, head: &mut [f32]) {
         let angles = &self.turned[row * self.n_pairs..][..self.n_pairs];
@@ -110,6 +119,32 @@ mod tests {
         let head = [1.0, 1.0, 0.0, 0.0, 7.0];
         assert!(near(&turned(false, 3, &head), &[c, c2, s, s2, 7.0]));
         assert_eq!(turned(true, 0, &head), head);
+    }
+
+    #[test]
+    fn a_turn_back_is_an_earlier_position() {
+        let head = [0.3, -0.8, 0.5, 0.1];
+        for neighbours in [true, false] {
+            let rope = Rope {
+                n_turned: 4,
+                base: 100.0,
+                scale: 0.5,
+                neighbours,
+            };
+            let turns = Turns::new(rope, rope.base, &[]);
+            let mut angles = Angles::for_rows(1, turns.n_pairs());
+            let mut at = |position| {
+                let mut head = head;
+                angles.fill(&turns, position, 1);
+                angles.turn(0, &mut head);
+                head
+            };
+            let (mut late, early) = (at(1_000), at(63));
+            angles.fill_back(&turns, 937);
+            angles.turn(0, &mut late);
+            let pairs = late.iter().zip(&early);
+            assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-6), "{late:?}");
+        }
     }
 
     #[test]

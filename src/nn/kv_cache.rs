@@ -1,8 +1,10 @@
 //! Keys and values of one attention layer, kept head by head.
 
+use std::ops::Range;
+
 use half::f16;
 
-use crate::kernels::{self, Aligned, Exec, KvElem, KvPart, KvStore, Number, Side};
+use crate::kernels::{self, Aligned, Exec, KvElem, KvPart, KvStore, MAX_D_HEAD, Number, Side};
 
 /// A cache of fixed capacity, laid out as the kernels want it: each head reads contiguous memory.
 #[derive(Clone)]
@@ -73,8 +75,44 @@ impl<T: KvElem + Number> KvCache<T> {
         }
     }
 
+    /// Forgets the positions `gone` and moves those behind them, up to `n`, down to where they were. Each key that
+    /// moves passes through `turn`, and is rounded once more. Does not allocate.
+    ///
+    /// # Panics
+    /// If the positions are none of the cache, or values lie transposed.
+    pub fn shift(
+        &mut self,
+        exec: &Exec,
+        gone: Range<usize>,
+        n: usize,
+        turn: impl Fn(&mut [f32]) + Sync,
+    ) {
+        assert!(!T::TRANSPOSED_VALUES, "values lie position by position");
+        assert!(gone.start <= gone.end && gone.end <= n && n <= self.capacity);
+        let (d, row) = (self.d_head, self.d_head / T::LEN);
+        let head_len = self.room * row;
+        if gone.is_empty() || head_len == 0 {
+            return;
+        }
+        exec.for_each_rows(&mut self.k, head_len, 1, |_, heads| {
+            let mut wide = [0.0; MAX_D_HEAD];
+            let wide = &mut wide[..d];
+            for head in heads.chunks_exact_mut(head_len) {
+                for from in gone.end..n {
+                    let to = from - gone.len();
+                    kernels::kv_widen(exec, &head[from * row..][..row], wide);
+                    turn(wide);
+                    kernels::kv_narrow(exec, wide, &mut head[to * row..][..row]);
+                }
+            }
+        });
+        for head in self.v.chunks_exact_mut(head_len) {
+            head.copy_within(gone.end * row..n * row, gone.start * row);
+        }
+    }
+
     /// The positions of `range`, for attention.
-    pub fn part(&self, range: std::ops::Range<usize>) -> KvPart<'_, T> {
+    pub fn part(&self, range: Range<usize>) -> KvPart<'_, T> {
         assert!(range.end <= self.capacity, "positions of the cache");
         KvPart {
             k: &self.k,

@@ -26,6 +26,8 @@ pub struct MadeUp {
     pub family: &'static str,
     pub n_layer: usize,
     pub d_head: usize,
+    /// So many first layers add nothing.
+    pub n_silent: usize,
     pub seed: u64,
 }
 
@@ -36,6 +38,7 @@ impl MadeUp {
             family,
             n_layer,
             d_head: 32,
+            n_silent: 0,
             seed: 5,
         }
     }
@@ -59,7 +62,11 @@ impl MadeUp {
         let mut add = |name: &str, shape: &[usize]| {
             let n: usize = shape.iter().product();
             // Rows keep what goes through them about as large as it was.
+            let is_end = name.ends_with("attn_output.weight") || name.ends_with("ffn_down.weight");
+            let layer = name.split('.').nth(1).and_then(|layer| layer.parse().ok());
+            let is_silent = is_end && layer.is_some_and(|layer: usize| layer < self.n_silent);
             let (around, scale) = match shape {
+                _ if is_silent => (0.0, 0.0),
                 [_] => (1.0, 0.5),
                 _ => (0.0, 3.0 / (shape[1] as f32).sqrt()),
             };

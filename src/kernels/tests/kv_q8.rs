@@ -96,7 +96,9 @@ fn attention_in_blocks_equals_the_definition() {
             let ((k, k_own), (v, v_own)) = (blocks(2), blocks(3));
             let q = noise(n_q * n_head * d_head, 1);
             let what = format!("{cpu:?} {n_q} {n_head} {d_head} {n_keys}");
-            let masked = n_keys.checked_sub(n_q).map(|n_past| Mask::Causal { n_past });
+            let masked = n_keys
+                .checked_sub(n_q)
+                .map(|n_past| Mask::Causal { n_past });
             for mask in [Some(Mask::None), masked].into_iter().flatten() {
                 // Without a mask the keys may begin anywhere.
                 let range = match mask {
