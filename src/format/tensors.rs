@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use super::FormatError;
 use super::source::Source;
 use super::tensor::{Encoding, Int8Rows, Stored};
 use crate::quant::BlockType;
+
+/// Bytes of a tensor that a fingerprint looks at, twice.
+const SAMPLE_BYTES: usize = 512;
 
 /// Tensors that are known to lie within their file; each is read when it is asked for.
 #[derive(Debug)]
@@ -77,6 +82,24 @@ impl Tensors {
         let part = self.stored(name)?.rows(rows.clone());
         part.ok_or_else(|| self.unknown(format!("{name}, rows {rows:?}")))?
             .read_blocks(&self.source, name, out)
+    }
+
+    /// What tells this file from others: a digest of its size, of the names, shapes and types of its tensors, and of
+    /// a few bytes at the beginning and in the middle of each. Reads no more than those.
+    pub fn fingerprint(&self) -> Result<[u8; 32], FormatError> {
+        let mut digest = Sha256::new();
+        digest.update(self.source.size_bytes().to_le_bytes());
+        let mut sample = [0; SAMPLE_BYTES];
+        for (name, stored) in &self.stored {
+            digest.update(format!("{name} {:?} {:?}\n", stored.shape, stored.encoding));
+            let n_bytes = stored.encoding.bytes_for(stored.len()).unwrap_or(0);
+            let sample = &mut sample[..SAMPLE_BYTES.min(n_bytes)];
+            for at in [0, (n_bytes - sample.len()) / 2] {
+                self.source.read_at(stored.at + at as u64, sample, name)?;
+                digest.update(&*sample);
+            }
+        }
+        Ok(digest.finalize().into())
     }
 
     fn stored(&self, name: &str) -> Result<&Stored, FormatError> {

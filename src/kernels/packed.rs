@@ -99,6 +99,16 @@ impl<T: Number> Aligned<T> {
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
+
+    /// The numbers as they lie in memory.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[self.start..][..self.len * size_of::<T>()]
+    }
+
+    /// The same, to be overwritten: whatever the bytes are, they are numbers.
+    pub fn as_bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..][..self.len * size_of::<T>()]
+    }
 }
 
 impl<T: Number> Clone for Aligned<T> {

@@ -99,6 +99,24 @@ impl Cache {
         either!(self, cache => cache.shift(exec, gone, n, turn));
     }
 
+    /// Hands each stretch of the first `n` positions to `f`, as [`KvCache::stretches`] has them.
+    pub(super) fn each_stretch<E>(
+        &self,
+        n: usize,
+        f: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        either!(self, cache => cache.stretches(n).try_for_each(f))
+    }
+
+    /// The same, to be overwritten.
+    pub(super) fn each_stretch_mut<E>(
+        &mut self,
+        n: usize,
+        f: impl FnMut(&mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        either!(self, cache => cache.stretches_mut(n).try_for_each(f))
+    }
+
     /// Attention of queries over a stretch of positions.
     pub(super) fn attend(&self, exec: &Exec, heads: &Heads, seen: Seen<'_>, out: &mut [f32]) {
         let Seen { q, range, mask } = seen;

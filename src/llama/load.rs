@@ -1,5 +1,7 @@
 //! A language model from its file: every matrix in the arithmetic that suits how it is stored.
 
+use sha2::{Digest, Sha256};
+
 use crate::format::{Encoding, Family, FormatError, LlamaDims, LlamaFile, Local, Rope, Tensors};
 use crate::kernels::{BlockFormat, Cpu};
 use crate::nn::{Compute, Linear, Loader, RmsNorm};
@@ -40,7 +42,9 @@ impl Llama {
             };
             Turns::new(rope, local.rope_base, &[])
         };
+        let fingerprint = fingerprint(file, cpu, compute)?;
         Ok(Llama {
+            fingerprint,
             embedding,
             output,
             norm: layers.norm("output_norm")?,
@@ -52,6 +56,24 @@ impl Llama {
             dims,
         })
     }
+}
+
+/// What decides on the bits of keys and values: the file, the arithmetic, and the version of the program.
+fn fingerprint(
+    file: &LlamaFile,
+    cpu: Cpu,
+    compute: Option<Compute>,
+) -> Result<[u8; 32], FormatError> {
+    let arithmetic = (
+        cpu.name(),
+        compute.map(Compute::name),
+        cfg!(target_endian = "big"),
+    );
+    let version = env!("CARGO_PKG_VERSION");
+    let mut digest = Sha256::new();
+    digest.update(file.fingerprint()?);
+    digest.update(format!("{version} {arithmetic:?} {:?}", file.dims()));
+    Ok(digest.finalize().into())
 }
 
 /// What a model takes at run time, in bytes.

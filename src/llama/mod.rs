@@ -13,6 +13,7 @@ pub mod grammar;
 mod load;
 mod rope;
 mod sampler;
+pub mod saved;
 mod shift;
 
 use crate::format::{Family, LlamaDims};
@@ -34,6 +35,8 @@ pub const MAX_BATCH: usize = 256;
 /// The weights.
 pub struct Llama {
     dims: LlamaDims,
+    /// Tells models apart whose keys and values differ.
+    fingerprint: [u8; 32],
     /// `[n_vocab, n_state]`
     embedding: Linear,
     layers: Vec<Layer>,

@@ -111,6 +111,33 @@ impl<T: KvElem + Number> KvCache<T> {
         }
     }
 
+    /// The first `n` positions as they lie in memory: the keys of each head, then the values of each.
+    ///
+    /// # Panics
+    /// If there is no room for as many, or values lie transposed.
+    pub fn stretches(&self, n: usize) -> impl Iterator<Item = &[u8]> {
+        let (head, kept) = self.stretch_bytes(n);
+        let heads = [&self.k, &self.v].into_iter();
+        heads.flat_map(move |x| x.as_bytes().chunks_exact(head).map(move |x| &x[..kept]))
+    }
+
+    /// The same, to be overwritten.
+    pub fn stretches_mut(&mut self, n: usize) -> impl Iterator<Item = &mut [u8]> {
+        let (head, kept) = self.stretch_bytes(n);
+        let heads = [&mut self.k, &mut self.v].into_iter();
+        heads.flat_map(move |x| {
+            let heads = x.as_bytes_mut().chunks_exact_mut(head);
+            heads.map(move |x| &mut x[..kept])
+        })
+    }
+
+    /// Bytes of a head, and of its first `n` positions.
+    fn stretch_bytes(&self, n: usize) -> (usize, usize) {
+        assert!(!T::TRANSPOSED_VALUES && n <= self.capacity);
+        let row = self.d_head / T::LEN * size_of::<T>();
+        ((self.room * row).max(1), n * row)
+    }
+
     /// The positions of `range`, for attention.
     pub fn part(&self, range: Range<usize>) -> KvPart<'_, T> {
         assert!(range.end <= self.capacity, "positions of the cache");
