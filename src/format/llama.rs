@@ -48,8 +48,27 @@ pub struct Rope {
     pub base: f32,
     /// Positions are multiplied by this (linear scaling).
     pub scale: f32,
+    /// Which pairs are scaled, if not all are.
+    pub yarn: Option<Yarn>,
+    /// Positions beyond which the other list of factors divides the steps (LongRoPE, Ding et al. 2024).
+    pub long_from: Option<usize>,
+    /// What is turned is multiplied by this.
+    pub magnitude: f32,
     /// Whether numbers 2i and 2i + 1 are turned together, or i and i + n_turned / 2.
     pub neighbours: bool,
+}
+
+/// Scaling of pairs by how often they turn around (YaRN, Peng et al. 2023).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Yarn {
+    /// Positions of the training before the model was made to take more.
+    pub n_ctx: usize,
+    /// Pairs that turn around as often within them are not scaled.
+    pub beta_fast: f32,
+    /// Pairs that do so less often are.
+    pub beta_slow: f32,
+    /// How much of this applies: 1, or 0 for scaling all pairs alike.
+    pub mix: f32,
 }
 
 /// The dimensions of a model, checked.
@@ -359,8 +378,24 @@ impl Values<'_> {
         let kind = self.text(&key("scaling.type"))?.unwrap_or_default();
         let factor = self.float(&key("scaling.factor"))?.unwrap_or(1.0);
         let base = self.float(&key("freq_base"))?.unwrap_or(10_000.0);
-        let is_known = ["", "none", "linear"].contains(&kind.as_str());
-        if !(is_known && factor >= 1.0 && base > 1.0) {
+        let is_known = ["", "none", "linear", "yarn", "longrope"].contains(&kind.as_str());
+        // Another correction of the magnitude, of architectures that are not known here.
+        let log_multiplier = self.float(&key("scaling.yarn_log_multiplier"))?;
+        let is_known = is_known && log_multiplier.unwrap_or(0.0) == 0.0;
+        let [attn, yarn_attn] = ["attn_factor", "yarn_attn_factor"]
+            .map(|rest| self.float(&key(&format!("scaling.{rest}"))));
+        let mut magnitude = attn?.unwrap_or(1.0) * yarn_attn?.unwrap_or(1.0);
+        let n_ctx = self.count(&key("scaling.original_context_length"), 1 << 24)?;
+        let n_ctx = n_ctx.or(self.count(&format!("{name}.context_length"), 1 << 24)?);
+        let yarn = match kind.as_str() {
+            "yarn" => Some(self.yarn(name, n_ctx.unwrap_or(0))?),
+            _ => None,
+        };
+        if yarn.is_some_and(|yarn| yarn.mix != 0.0) {
+            magnitude *= 0.1 * factor.ln() + 1.0;
+        }
+        let is_sound = factor >= 1.0 && base > 1.0 && (1e-3..1e3).contains(&magnitude);
+        if !(is_known && is_sound) {
             let what =
                 format!("positions are scaled in a way that is not known here ({kind} {factor})");
             return Err(self.source.header(what));
@@ -371,8 +406,37 @@ impl Values<'_> {
                 .unwrap_or(d_head),
             base,
             scale: 1.0 / factor,
+            yarn,
+            long_from: n_ctx.filter(|_| kind == "longrope"),
+            magnitude,
             neighbours: family == Family::Llama,
         })
+    }
+
+    fn yarn(&self, name: &str, n_ctx: usize) -> Result<Yarn, FormatError> {
+        let number = |rest: &str, otherwise: f32| {
+            let key = format!("{name}.rope.scaling.yarn_{rest}");
+            let value = self.float(&key)?;
+            Ok::<f32, FormatError>(value.unwrap_or(otherwise))
+        };
+        let mix = number("ext_factor", 1.0)?;
+        let yarn = Yarn {
+            n_ctx,
+            beta_fast: number("beta_fast", 32.0)?,
+            beta_slow: number("beta_slow", 1.0)?,
+            // Less than nothing stands for what is usual.
+            mix: if mix < 0.0 { 1.0 } else { mix },
+        };
+        let is_sound = n_ctx > 0
+            && (1e-3..1e6).contains(&yarn.beta_slow)
+            && (1e-3..1e6).contains(&yarn.beta_fast)
+            && yarn.mix <= 1.0;
+        match is_sound {
+            true => Ok(yarn),
+            false => Err(self
+                .source
+                .header(format!("no model scales positions by {yarn:?}"))),
+        }
     }
 
     fn local(&self, family: Family, name: &str) -> Result<Option<Local>, FormatError> {
@@ -508,6 +572,10 @@ fn check_tensors(index: &Index, source: &Source, dims: &LlamaDims) -> Result<(),
     expect("output_norm.weight", &[d])?;
     optional("output.weight", &[dims.n_vocab, d])?;
     optional("rope_freqs.weight", &[dims.rope.n_turned / 2])?;
+    if dims.rope.long_from.is_some() {
+        expect("rope_factors_short.weight", &[dims.rope.n_turned / 2])?;
+        expect("rope_factors_long.weight", &[dims.rope.n_turned / 2])?;
+    }
     for layer in 0..dims.n_layer {
         let tensor = |rest: &str| format!("blk.{layer}.{rest}");
         expect(&tensor("attn_norm.weight"), &[d])?;

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::FormatError;
 pub(crate) use llama::LLAMA3;
-pub use llama::{Family, LlamaDims, LlamaFile, Local, Rope, TokenKind, Vocabulary};
+pub use llama::{Family, LlamaDims, LlamaFile, Local, Rope, TokenKind, Vocabulary, Yarn};
 pub use names::WhisperDims;
 pub use tensor::{Encoding, Int8Rows};
 pub use tensors::Tensors;

@@ -31,13 +31,25 @@ impl Llama {
             Some(_) => Some(layers.linear(&["output"], dims.n_vocab, dims.n_state)?),
             None => None,
         };
-        let factors = match file.shape("rope_freqs.weight") {
-            Some(_) => layers.loader.floats("rope_freqs.weight")?,
-            None => Vec::new(),
+        let mut turns = |name: &str| {
+            let factors = match file.shape(name) {
+                Some(_) => layers.loader.floats(name)?,
+                None => Vec::new(),
+            };
+            Ok::<Turns, FormatError>(Turns::new(dims.rope, dims.rope.base, &factors))
+        };
+        let (turns, long_turns) = match dims.rope.long_from {
+            Some(_) => (
+                turns("rope_factors_short.weight")?,
+                Some(turns("rope_factors_long.weight")?),
+            ),
+            None => (turns("rope_freqs.weight")?, None),
         };
         let local = |local: Local| {
             let rope = Rope {
                 scale: 1.0,
+                yarn: None,
+                magnitude: 1.0,
                 ..dims.rope
             };
             Turns::new(rope, local.rope_base, &[])
@@ -51,7 +63,8 @@ impl Llama {
             layers: (0..dims.n_layer)
                 .map(|i| layers.layer(i))
                 .collect::<Result<_, FormatError>>()?,
-            turns: Turns::new(dims.rope, dims.rope.base, &factors),
+            turns,
+            long_turns,
             local_turns: dims.local.map(local),
             dims,
         })

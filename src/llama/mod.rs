@@ -44,6 +44,8 @@ pub struct Llama {
     /// `[n_vocab, n_state]`; none where the embedding serves.
     output: Option<Linear>,
     turns: Turns,
+    /// Those of states that have room for more than the model was first made for, where they differ.
+    long_turns: Option<Turns>,
     local_turns: Option<Turns>,
 }
 
@@ -246,7 +248,7 @@ impl Llama {
         if let Some(scale) = self.embedding_scale() {
             state.x[..n * d].iter_mut().for_each(|x| *x *= scale);
         }
-        state.angles.fill(&self.turns, n_past, n);
+        state.angles.fill(self.turns(state.n_ctx), n_past, n);
         if let Some(turns) = &self.local_turns {
             state.local_angles.fill(turns, n_past, n);
         }
@@ -255,6 +257,19 @@ impl Llama {
             self.mlp(exec, layer, n, state);
         }
         state.tokens.extend_from_slice(batch);
+    }
+
+    /// The turns of a state with room for `n_ctx` tokens.
+    fn turns(&self, n_ctx: usize) -> &Turns {
+        match &self.long_turns {
+            Some(turns) if self.is_long(n_ctx) => turns,
+            _ => &self.turns,
+        }
+    }
+
+    /// Whether a state with room for `n_ctx` tokens goes beyond what the model was first made for.
+    fn is_long(&self, n_ctx: usize) -> bool {
+        self.dims.rope.long_from.is_some_and(|most| n_ctx > most)
     }
 
     /// Gemma's embeddings are multiplied.

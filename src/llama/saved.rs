@@ -129,7 +129,7 @@ fn write(file: File, model: &Llama, state: &State, n: usize) -> io::Result<()> {
     to.write_all(MAGIC)?;
     to.write_all(&VERSION.to_le_bytes())?;
     to.write_all(&number(state.kv_type).to_le_bytes())?;
-    to.write_all(&model.fingerprint)?;
+    to.write_all(&fingerprint(model, state))?;
     to.write_all(&(n as u64).to_le_bytes())?;
     for token in &state.tokens[..n] {
         to.write_all(&token.to_le_bytes())?;
@@ -141,6 +141,13 @@ fn write(file: File, model: &Llama, state: &State, n: usize) -> io::Result<()> {
     inner.write_all(&to.digest.finalize())?;
     inner.flush()?;
     inner.get_ref().sync_all()
+}
+
+/// The model's, other for a state whose length has other turns.
+fn fingerprint(model: &Llama, state: &State) -> [u8; 32] {
+    let mut found = model.fingerprint;
+    found[0] ^= u8::from(model.is_long(state.n_ctx));
+    found
 }
 
 /// What the file says for the type of keys and values.
@@ -205,7 +212,7 @@ fn check_header(
 ) -> Result<usize, SavedError> {
     let (magic, rest) = header.split_at(MAGIC.len());
     let (numbers, rest) = rest.split_at(8);
-    let (fingerprint, n) = rest.split_at(32);
+    let (found, n) = rest.split_at(32);
     let number_at = |at: usize| {
         let bytes = numbers.iter().skip(at).take(4).rev();
         bytes.fold(0_u32, |all, byte| all << 8 | u32::from(*byte))
@@ -218,7 +225,7 @@ fn check_header(
         let path = path.to_owned();
         return Err(SavedError::Version { path, version });
     }
-    if fingerprint != model.fingerprint {
+    if found != fingerprint(model, state) {
         return Err(SavedError::OtherModel(path.to_owned()));
     }
     if number_at(4) != number(state.kv_type) {

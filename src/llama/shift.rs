@@ -26,7 +26,7 @@ impl Llama {
             return;
         }
         if gone.end < n {
-            state.angles.fill_back(&self.turns, n_drop);
+            state.angles.fill_back(self.turns(state.n_ctx), n_drop);
             if let Some(turns) = &self.local_turns {
                 state.local_angles.fill_back(turns, n_drop);
             }
