@@ -498,7 +498,7 @@ impl Values<'_> {
             }
         }
         let pre = self.text(&key("pre"))?.unwrap_or_default();
-        let begins = model == "llama" || LLAMA3.contains(&pre.as_str());
+        let begins = model == "llama" || LLAMA3.contains(&pre.as_str()) || pre == TEKKEN;
         let vocabulary = Vocabulary {
             pre,
             tokens,
@@ -523,7 +523,10 @@ impl Values<'_> {
 }
 
 /// LLaMA 3's names for its rule to cut text.
-pub(crate) const LLAMA3: [&str; 3] = ["llama-bpe", "llama3", "llama-v3"];
+pub(crate) const LLAMA3: [&str; 4] = ["llama-bpe", "llama3", "llama-v3", "falcon3"];
+
+/// Mistral's name for its own.
+pub(crate) const TEKKEN: &str = "tekken";
 
 /// What the file's number for a token's kind means; tokens without one are text.
 fn token_kind(number: Option<&i64>, token: &[u8]) -> TokenKind {

@@ -26,8 +26,8 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 pub use error::FormatError;
-pub(crate) use llama::LLAMA3;
 pub use llama::{Family, LlamaDims, LlamaFile, Local, Rope, TokenKind, Vocabulary, Yarn};
+pub(crate) use llama::{LLAMA3, TEKKEN};
 pub use names::WhisperDims;
 pub use tensor::{Encoding, Int8Rows};
 pub use tensors::Tensors;

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::pretokenise::{Cut, cut};
 use super::{TextError, pairs};
-use crate::format::{LLAMA3, TokenKind, Vocabulary};
+use crate::format::{LLAMA3, TEKKEN, TokenKind, Vocabulary};
 
 /// SentencePiece's blank.
 const BLANK: &str = "\u{2581}";
@@ -287,6 +287,7 @@ fn rule(vocabulary: &Vocabulary) -> Result<Rule, TextError> {
                 "smollm" | "starcoder" | "refact" | "command-r" => Cut::Gpt2Digits,
                 pre if LLAMA3.contains(&pre) => Cut::Llama3 { n_digits: 3 },
                 "qwen2" | "deepseek-r1-qwen" => Cut::Llama3 { n_digits: 1 },
+                TEKKEN => Cut::Tekken,
                 "" | "default" | "gpt-2" => Cut::Gpt2,
                 other => {
                     return Err(TextError::UnknownTokenizer {
@@ -294,7 +295,10 @@ fn rule(vocabulary: &Vocabulary) -> Result<Rule, TextError> {
                     });
                 }
             },
-            keeps_pieces: LLAMA3.contains(&vocabulary.pre.as_str()),
+            keeps_pieces: [TEKKEN]
+                .iter()
+                .chain(&LLAMA3)
+                .any(|pre| vocabulary.pre == *pre),
             ranks: HashMap::with_capacity(vocabulary.merges.len()),
         }),
         "llama" => {
@@ -404,7 +408,36 @@ mod tests {
     fn unknown_kinds_are_errors() {
         assert!(LlamaTokenizer::new(&vocabulary("t5", &[])).is_err());
         let mut unknown = vocabulary("gpt2", &[]);
-        unknown.pre = "tekken".into();
+        unknown.pre = "superbpe".into();
         assert!(LlamaTokenizer::new(&unknown).is_err());
+        for known in [
+            "smollm",
+            "starcoder",
+            "llama-bpe",
+            "llama3",
+            "falcon3",
+            "qwen2",
+            "deepseek-r1-qwen",
+            "tekken",
+            "default",
+            "",
+        ] {
+            unknown.pre = known.into();
+            assert!(LlamaTokenizer::new(&unknown).is_ok(), "{known}");
+        }
+    }
+
+    /// A piece that is a token stays whole, though no merge leads there; an ordinary piece does not.
+    #[test]
+    fn tekken_keeps_pieces_that_are_tokens() {
+        let tokens = ["a", "b", "B", "ab", "Bab"].map(|text| (text, TokenKind::Text));
+        let mut vocabulary = vocabulary("gpt2", &tokens);
+        vocabulary.merges = vec![[b"a"[..].into(), b"b"[..].into()]];
+        vocabulary.pre = "tekken".into();
+        let tokenizer = LlamaTokenizer::new(&vocabulary).unwrap();
+        assert_eq!(tokenizer.encode("abBab", false), [3, 4]);
+        vocabulary.pre = "qwen2".into();
+        let tokenizer = LlamaTokenizer::new(&vocabulary).unwrap();
+        assert_eq!(tokenizer.encode("abBab", false), [3, 2, 3]);
     }
 }

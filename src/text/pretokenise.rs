@@ -4,7 +4,7 @@
 //! `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
 //! written by hand so that no regular expression engine with look-ahead is needed.
 
-use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
+use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
 /// The contractions that stand alone, longest first where one begins another.
 const CONTRACTIONS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
@@ -44,6 +44,10 @@ pub(super) enum Cut {
         /// Numerals of a piece at most.
         n_digits: usize,
     },
+    /// Mistral's, in which words end before capitals:
+    /// `[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|`, the same with `+` and `*` for
+    /// `*` and `+`, `|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`.
+    Tekken,
 }
 
 /// The pieces of `text`, in order; joined they are `text` again.
@@ -75,6 +79,7 @@ pub(super) fn cut(text: &str, rule: Cut) -> impl Iterator<Item = &str> {
                 n_bytes
             }
             Cut::Llama3 { n_digits } => llama3_bytes(rest, n_digits),
+            Cut::Tekken => tekken_bytes(rest),
         };
         let (piece, tail) = rest.split_at(n_bytes);
         rest = tail;
@@ -91,7 +96,6 @@ fn llama3_bytes(text: &str, n_digits: usize) -> usize {
     if let Some(short) = CONTRACTIONS.iter().find(is_contraction) {
         return short.len();
     }
-    let is_break = |c: char| c == '\r' || c == '\n';
     let mut chars = text.chars();
     let (first, second) = (chars.next().unwrap_or(' '), chars.next());
     let kind = class(first);
@@ -107,11 +111,84 @@ fn llama3_bytes(text: &str, n_digits: usize) -> usize {
         let digits = digits.take_while(|c| class(*c) == Class::Number);
         return digits.map(char::len_utf8).sum();
     }
-    let n_blank = usize::from(first == ' ');
+    signs_bytes(text, is_break)
+}
+
+fn is_break(c: char) -> bool {
+    c == '\r' || c == '\n'
+}
+
+/// The length of the first piece by Mistral's rule.
+fn tekken_bytes(text: &str) -> usize {
+    let first = text.chars().next().unwrap_or(' ');
+    let kind = class(first);
+    // One sign or blank may lead a word; a mark may, and may as well be the word's first.
+    let is_lead = !is_break(first) && kind != Class::Letter && kind != Class::Number;
+    let lead = if is_lead { first.len_utf8() } else { 0 };
+    let starts = [lead, 0].into_iter().take(1 + usize::from(is_lead));
+    for word in [word_bytes, capitals_bytes] {
+        let mut lengths = starts.clone().map(|start| (start, word(&text[start..])));
+        if let Some((start, n)) = lengths.find(|(_, n)| *n > 0) {
+            return start + n;
+        }
+    }
+    if kind == Class::Number {
+        return first.len_utf8();
+    }
+    signs_bytes(text, |c| is_break(c) || c == '/')
+}
+
+/// The length of capitals and then at least one small letter; 0 where there is none.
+fn word_bytes(text: &str) -> usize {
+    let n_capitals = text.find(|c| !is_capital(c)).unwrap_or(text.len());
+    let n_small = small_bytes(&text[n_capitals..]);
+    if n_small > 0 {
+        return n_capitals + n_small;
+    }
+    // Letters without case are both: the last of them may be the small one.
+    let last = text[..n_capitals]
+        .char_indices()
+        .rfind(|(_, c)| is_small(*c));
+    last.map_or(0, |(at, c)| at + c.len_utf8())
+}
+
+/// The length of at least one capital and then small letters; 0 where there is none.
+fn capitals_bytes(text: &str) -> usize {
+    let n_capitals = text.find(|c| !is_capital(c)).unwrap_or(text.len());
+    match n_capitals {
+        0 => 0,
+        n => n + small_bytes(&text[n..]),
+    }
+}
+
+fn small_bytes(text: &str) -> usize {
+    text.find(|c| !is_small(c)).unwrap_or(text.len())
+}
+
+/// A capital, or a letter or mark that has no case.
+fn is_capital(c: char) -> bool {
+    use GeneralCategory::{TitlecaseLetter, UppercaseLetter};
+    matches!(c.general_category(), UppercaseLetter | TitlecaseLetter) || has_no_case(c)
+}
+
+/// A small letter, or a letter or mark that has no case.
+fn is_small(c: char) -> bool {
+    c.general_category() == GeneralCategory::LowercaseLetter || has_no_case(c)
+}
+
+fn has_no_case(c: char) -> bool {
+    use GeneralCategory::{ModifierLetter, OtherLetter};
+    matches!(c.general_category(), ModifierLetter | OtherLetter)
+        || c.general_category_group() == GeneralCategoryGroup::Mark
+}
+
+/// The length of a piece of signs, with what follows them of `ends`, or of white space.
+fn signs_bytes(text: &str, ends: impl Fn(char) -> bool) -> usize {
+    let n_blank = usize::from(text.starts_with(' '));
     if text[n_blank..].chars().next().map(class) == Some(Class::Other) {
         let n = n_blank + run_bytes(&text[n_blank..], Class::Other);
-        let breaks = text[n..].chars().take_while(|c| is_break(*c));
-        return n + breaks.count();
+        let breaks = text[n..].chars().take_while(|c| ends(*c));
+        return n + breaks.map(char::len_utf8).sum::<usize>();
     }
     let n_space = run_bytes(text, Class::Space);
     if let Some(last) = text[..n_space].rfind(is_break) {
@@ -226,10 +303,45 @@ mod tests {
         assert_eq!(cut_by(Cut::Llama3 { n_digits: 1 }, "25%"), ["2", "5", "%"]);
     }
 
+    #[test]
+    fn mistral_s_words_end_before_capitals() {
+        let cut = |text| cut_by(Cut::Tekken, text);
+        assert_eq!(
+            cut("Hello world, it's 2024!"),
+            [
+                "Hello", " world", ",", " it", "'s", " ", "2", "0", "2", "4", "!"
+            ]
+        );
+        assert_eq!(
+            cut("camelCase HTTPServer"),
+            ["camel", "Case", " HTTPServer"]
+        );
+        assert_eq!(cut("NASA's"), ["NASA", "'s"]);
+        assert_eq!(cut("iPhone XL-size"), ["i", "Phone", " XL", "-size"]);
+        // Letters without case go with both, and the last one ends a word of capitals.
+        assert_eq!(cut("ABC日DEF"), ["ABC日", "DEF"]);
+        assert_eq!(cut("日本語 text"), ["日本語", " text"]);
+        // A mark belongs to the letter before it: "e" and an acute accent of its own.
+        assert_eq!(cut("cafe\u{301}s"), ["cafe\u{301}s"]);
+        assert_eq!(cut("\u{301}a"), ["\u{301}a"]);
+        assert_eq!(cut("\u{301}1"), ["\u{301}", "1"]);
+        assert_eq!(cut("(a) b"), ["(a", ")", " b"]);
+    }
+
+    #[test]
+    fn mistral_s_signs_take_breaks_and_slashes() {
+        let cut = |text| cut_by(Cut::Tekken, text);
+        assert_eq!(cut("a;\n//\n b"), ["a", ";\n//\n", " b"]);
+        assert_eq!(cut("a \n\n  b"), ["a", " \n\n", " ", " b"]);
+        assert_eq!(cut("x\ty  "), ["x", "\ty", "  "]);
+        assert_eq!(cut("5 €"), ["5", " €"]);
+        assert_eq!(cut("ⅧÀB"), ["Ⅷ", "ÀB"]);
+    }
+
     proptest! {
         #[test]
         fn whatever_the_rule_the_pieces_join_to_the_text(text in "(\\PC|\\s|'S|\r|12345){0,40}") {
-            for rule in [Cut::Gpt2Digits, Cut::Llama3 { n_digits: 3 }] {
+            for rule in [Cut::Gpt2Digits, Cut::Llama3 { n_digits: 3 }, Cut::Tekken] {
                 prop_assert_eq!(cut_by(rule, &text).concat(), text.clone());
                 prop_assert!(super::cut(&text, rule).all(|p| !p.is_empty()));
             }
