@@ -7,7 +7,7 @@ use hark::quant::{self, BlockType};
 pub struct Gguf {
     values: Vec<u8>,
     n_values: u64,
-    tensors: Vec<(String, Vec<usize>, BlockType, Vec<f32>)>,
+    tensors: Vec<(String, Vec<usize>, BlockType, Vec<u8>)>,
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {
@@ -74,8 +74,17 @@ impl Gguf {
     }
 
     /// Numbers, row by row; the shape outermost first. Without numbers there is no data behind the header.
-    pub fn tensor(mut self, name: &str, shape: &[usize], block: BlockType, x: Vec<f32>) -> Self {
-        self.tensors.push((name.into(), shape.to_vec(), block, x));
+    pub fn tensor(self, name: &str, shape: &[usize], block: BlockType, x: Vec<f32>) -> Self {
+        let mut bytes = Vec::new();
+        quant::quantize(block, &x, &mut bytes)
+            .unwrap_or_else(|error| assert!(x.is_empty(), "{error}"));
+        self.blocks(name, shape, block, bytes)
+    }
+
+    /// The same as the bytes of blocks.
+    pub fn blocks(mut self, name: &str, shape: &[usize], block: BlockType, bytes: Vec<u8>) -> Self {
+        self.tensors
+            .push((name.into(), shape.to_vec(), block, bytes));
         self
     }
 
@@ -88,7 +97,7 @@ impl Gguf {
         out.extend(&self.values);
         let mut at = 0_u64;
         let mut data = Vec::new();
-        for (name, shape, block, x) in &self.tensors {
+        for (name, shape, block, bytes) in &self.tensors {
             text(&mut out, name);
             out.extend((shape.len() as u32).to_le_bytes());
             for dim in shape.iter().rev() {
@@ -96,9 +105,9 @@ impl Gguf {
             }
             out.extend(block.ggml_id().to_le_bytes());
             out.extend(at.to_le_bytes());
-            if !x.is_empty() {
+            if !bytes.is_empty() {
                 data.resize(at as usize, 0);
-                quant::quantize(*block, x, &mut data).unwrap();
+                data.extend(bytes);
             }
             let n_bytes = block.bytes_for(shape.iter().product()).unwrap() as u64;
             at = (at + n_bytes).next_multiple_of(32);
