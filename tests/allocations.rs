@@ -15,10 +15,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hark::audio::{
     AudioSource, CaptureConfig, CaptureCounters, CaptureFormat, Heard, MicSource, capture_ring,
 };
-use hark::format::WhisperFile;
+use hark::format::{LlamaFile, WhisperFile};
 use hark::kernels::{Cpu, Exec};
+use hark::llama::{KvType, Llama};
 use hark::nn::Compute;
 use hark::whisper::{Model, Options, Transcriber};
+use support::made_up::{MadeUp, text};
 
 /// The system's allocator, counting.
 struct Counting;
@@ -93,6 +95,31 @@ fn engine(model: &Model, n_columns: usize) {
     });
 }
 
+/// A prompt, tokens one after the other, and the middle of the text forgotten again and again.
+fn language(kv: KvType) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = LlamaFile::open(&MadeUp::new("gemma3", 6).written(folder.path())).unwrap();
+    let exec = Exec::new(Cpu::detect(), 2);
+    let model = Llama::load(&file, exec.cpu(), None).unwrap();
+    let mut state = model.new_state_with(40, kv);
+    let tokens = text(30, 1);
+    exec.run(|| {
+        let mut run = || {
+            state.truncate(0);
+            model.forward(&exec, &tokens, &mut state);
+            for token in &tokens {
+                if state.tokens().len() == state.n_ctx() {
+                    model.shift(&exec, &mut state, 4, 8);
+                }
+                model.forward(&exec, &[*token], &mut state);
+            }
+        };
+        run();
+        let n = allocations(run);
+        assert_eq!(n, 0, "allocations of a language model, {kv:?}");
+    });
+}
+
 /// What a whole utterance allocates is its result, and does not grow with the tokens decoded.
 fn utterances(model: &Arc<Model>) {
     let clip = |name: &str| {
@@ -161,6 +188,8 @@ fn capture() {
 #[test]
 fn nothing_is_allocated_per_period_window_or_token() {
     capture();
+    language(KvType::F16);
+    language(KvType::Q8_0);
     let Some(folder) = support::model("tiny.en") else {
         return;
     };
