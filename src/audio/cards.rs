@@ -1,8 +1,8 @@
 //! Sound devices through cpal: ALSA's on Linux, CoreAudio's on macOS.
 //!
 //! The callback runs on a thread of the sound system: it converts numbers, writes the ring and counts; it
-//! never locks, logs, allocates or waits. Everything else happens on the caller's thread. This is the
-//! only file that names cpal.
+//! never locks, logs, allocates or waits. Everything else happens on the caller's thread. Besides
+//! [`super::outputs`] this is the only file that names cpal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +14,7 @@ use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{
     BufferSize, Device, ErrorKind, FromSample, InputCallbackInfo, SampleFormat, SizedSample,
     StreamConfig, StreamInstant, SupportedBufferSize, SupportedStreamConfig,
+    SupportedStreamConfigRange,
 };
 use log::{debug, info, warn};
 
@@ -25,7 +26,7 @@ use super::capture::{
 use super::ring::{CaptureCounters, Fault, RingWriter, capture_ring};
 
 /// How often the sound system's thread looks after a device that says nothing.
-const DEVICE_POLL: Duration = Duration::from_millis(500);
+pub(super) const DEVICE_POLL: Duration = Duration::from_millis(500);
 /// The longest gap believed of timestamps.
 const MAX_GAP_S: f64 = 10.0;
 /// ALSA's devices that are no microphones, or the same ones once more under another name.
@@ -57,9 +58,17 @@ pub(super) fn n_closing() -> usize {
     N_CLOSING.load(Ordering::Relaxed)
 }
 
-/// A device that is being listened to; dropping it closes the device.
-struct OpenStream {
+/// A device that is in use; dropping it closes the device.
+pub(super) struct OpenStream {
     stream: Option<cpal::Stream>,
+}
+
+impl OpenStream {
+    pub(super) fn of(stream: cpal::Stream) -> Self {
+        OpenStream {
+            stream: Some(stream),
+        }
+    }
 }
 
 impl Drop for OpenStream {
@@ -115,9 +124,7 @@ pub(super) fn open(config: &CaptureConfig) -> Result<Capture, AudioError> {
         format,
         reader,
         counters,
-        stream: CaptureStream::new(OpenStream {
-            stream: Some(stream),
-        }),
+        stream: CaptureStream::new(OpenStream::of(stream)),
     })
 }
 
@@ -141,7 +148,8 @@ pub(super) fn list() -> Result<Vec<DeviceInfo>, AudioError> {
         listed.push(DeviceInfo {
             is_default: default.as_ref() == Some(&device),
             default_format: check_format(&name, &supported).ok(),
-            formats: format_lines(&device),
+            formats: (device.supported_input_configs())
+                .map_or_else(|_| Vec::new(), |ranges| format_lines(ranges)),
             name,
             id,
         });
@@ -159,13 +167,13 @@ pub(super) fn default_device() -> Option<String> {
 
 /// While it lives, what ALSA's library would write to standard error on this thread goes to
 /// the log instead: it tells of every device that it tried in vain.
-struct Quiet {
+pub(super) struct Quiet {
     #[cfg(target_os = "linux")]
     output: Option<std::rc::Rc<std::cell::RefCell<alsa::Output>>>,
 }
 
 impl Quiet {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Quiet {
             #[cfg(target_os = "linux")]
             output: alsa::Output::local_error_handler().ok(),
@@ -184,7 +192,7 @@ impl Drop for Quiet {
     }
 }
 
-fn host() -> Result<cpal::Host, AudioError> {
+pub(super) fn host() -> Result<cpal::Host, AudioError> {
     // Not the default host, which panics where the sound system is missing.
     let mut last = "this machine has no sound system".to_owned();
     for id in cpal::available_hosts() {
@@ -209,13 +217,13 @@ fn input_devices(host: &cpal::Host) -> Result<Vec<Device>, AudioError> {
     Ok(devices.filter(is_device).collect())
 }
 
-fn device_name(device: &Device) -> String {
+pub(super) fn device_name(device: &Device) -> String {
     device
         .description()
         .map_or_else(|_| "unnamed".into(), |d| d.name().to_owned())
 }
 
-fn device_id(device: &Device) -> String {
+pub(super) fn device_id(device: &Device) -> String {
     device
         .id()
         .map_or_else(|_| device_name(device), |id| id.id().to_owned())
@@ -235,7 +243,7 @@ fn find_device(wanted: &str) -> Result<Device, AudioError> {
         })
 }
 
-fn check_format(
+pub(super) fn check_format(
     name: &str,
     supported: &SupportedStreamConfig,
 ) -> Result<CaptureFormat, AudioError> {
@@ -248,10 +256,9 @@ fn check_format(
 }
 
 /// One line for each range of rates: the channels and sample formats that go with it.
-fn format_lines(device: &Device) -> Vec<String> {
-    let Ok(ranges) = device.supported_input_configs() else {
-        return Vec::new();
-    };
+pub(super) fn format_lines(
+    ranges: impl Iterator<Item = SupportedStreamConfigRange>,
+) -> Vec<String> {
     let mut lines: BTreeMap<(u32, u32), (BTreeSet<u16>, BTreeSet<String>)> = BTreeMap::new();
     for range in ranges {
         let rates = (range.min_sample_rate(), range.max_sample_rate());
@@ -291,7 +298,7 @@ fn channel_text(channels: &BTreeSet<u16>) -> String {
 }
 
 /// The wanted buffer, as near as the device says it can.
-fn buffer_size(supported: &SupportedStreamConfig, n_frames: usize) -> BufferSize {
+pub(super) fn buffer_size(supported: &SupportedStreamConfig, n_frames: usize) -> BufferSize {
     let n_frames = u32::try_from(n_frames).unwrap_or(u32::MAX).max(1);
     match *supported.buffer_size() {
         SupportedBufferSize::Range { min, max } if min <= max => {
@@ -399,7 +406,7 @@ impl Callback {
 }
 
 /// Sorts an error of a running stream; on the sound system's thread, so it only counts.
-fn note_error(counters: &CaptureCounters, error: &cpal::Error) {
+pub(super) fn note_error(counters: &CaptureCounters, error: &cpal::Error) {
     match error.kind() {
         ErrorKind::Xrun => counters.note_xrun(),
         // The stream goes on, elsewhere or less promptly.
@@ -423,7 +430,7 @@ fn open_error(wanted: &str, name: &str, error: &cpal::Error) -> AudioError {
     }
 }
 
-fn device_error(name: &str, error: &cpal::Error) -> AudioError {
+pub(super) fn device_error(name: &str, error: &cpal::Error) -> AudioError {
     AudioError::DeviceUnusable {
         name: name.into(),
         detail: error.to_string().trim_end_matches('.').to_owned(),

@@ -1,11 +1,11 @@
-//! What can go wrong with audio input: one variant a cause, one line that says what, where and
+//! What can go wrong with audio: one variant a cause, one line that says what, where and
 //! what to do.
 
 use std::io;
 
 use crate::error::{Classify, Kind};
 
-/// Why audio cannot be read. `origin` is the file's path or `standard input`.
+/// Why audio cannot be read or played. `origin` is the file's path or `standard input`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AudioError {
@@ -110,6 +110,26 @@ pub enum AudioError {
     /// This build has no microphone support.
     #[error("this build has no microphone support; build it with the feature `mic`")]
     NoMicSupport,
+    /// This build has no sound devices to play on.
+    #[error("this build has no sound devices to play on; build it with the feature `mic`")]
+    NoOutputSupport,
+    /// No output device at all.
+    #[error("there is no audio output device; plug one in, and see `hark devices`")]
+    NoOutput,
+    /// No output device of that name.
+    #[error("no audio output device matches `{name}`; `hark devices` lists those that exist")]
+    UnknownOutput {
+        /// As asked for.
+        name: String,
+    },
+    /// What should be played is no WAV, or one that cannot be played.
+    #[error("cannot play {origin}: {detail}; it must be a WAV of uncompressed samples")]
+    NotPlayable {
+        /// Where it came from.
+        origin: String,
+        /// What was found.
+        detail: String,
+    },
     /// No input device at all.
     #[error("there is no audio input device; plug one in, and see `hark devices`")]
     NoDevice,
@@ -161,6 +181,9 @@ impl Classify for AudioError {
         match self {
             AudioError::RawFormat { .. } => Kind::Usage,
             AudioError::NoMicSupport
+            | AudioError::NoOutputSupport
+            | AudioError::NoOutput
+            | AudioError::UnknownOutput { .. }
             | AudioError::NoDevice
             | AudioError::UnknownDevice { .. }
             | AudioError::DeviceUnusable { .. }

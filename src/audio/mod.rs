@@ -1,4 +1,4 @@
-//! Audio in: files, standard input and microphones, as one kind of stream.
+//! Audio in: files, standard input and microphones, as one kind of stream; and out ([`Player`]).
 //!
 //! In: a [`SourceSpec`]. Out: mono samples at 16 kHz in −1…1, in pieces ([`AudioSource::read`]).
 //! A source runs on the thread that reads it; only a microphone has a second thread, the sound
@@ -8,6 +8,8 @@
 mod capture;
 #[cfg(feature = "mic")]
 mod cards;
+mod converter;
+mod earcon;
 mod error;
 mod file;
 mod front;
@@ -15,8 +17,12 @@ mod meter;
 mod mic;
 mod microphone;
 mod mono;
+#[cfg(feature = "mic")]
+mod outputs;
 mod packets;
 mod pcm;
+mod playback;
+mod playback_ring;
 #[cfg(all(feature = "mic", target_os = "linux"))]
 mod pulse;
 mod resample;
@@ -35,6 +41,7 @@ pub use capture::{
     Capture, CaptureConfig, CaptureFormat, CaptureStream, DeviceInfo, list_devices, sound_server,
     sound_server_secrets,
 };
+pub use earcon::{Clip, Tone};
 pub use error::AudioError;
 pub use file::FileSource;
 pub use front::{Front, FrontOptions};
@@ -42,7 +49,9 @@ pub use meter::{Loudness, Meter, Reading};
 pub use mic::MicSource;
 pub use microphone::{Host, Microphone, System};
 pub use mono::{ChannelChoice, to_mono};
+pub(crate) use pcm::PcmReader;
 pub use pcm::{PcmFormat, PcmSource, PcmSpec};
+pub use playback::{PlaybackConfig, Played, Player, list_outputs, output_device};
 pub use resample::Resampler;
 pub use ring::{CaptureCounters, CaptureStats, Fault, RingReader, RingWriter, capture_ring};
 pub use stall::ZEROS_ADVICE;

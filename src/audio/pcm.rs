@@ -163,8 +163,8 @@ impl FromStr for PcmSpec {
     }
 }
 
-/// A stream of uncompressed samples.
-pub struct PcmSource<R> {
+/// The frames in a byte stream, in their own rate and channels.
+pub(crate) struct PcmReader<R> {
     origin: String,
     input: R,
     spec: PcmSpec,
@@ -173,44 +173,41 @@ pub struct PcmSource<R> {
     /// Holds bytes that make no whole frame yet, and room for one read after them.
     bytes: Vec<u8>,
     n_bytes: usize,
-    interleaved: Vec<f32>,
-    front: Front,
-    ready: Ready,
-    duration_s: Option<f64>,
-    ended: bool,
-    has_sound: bool,
 }
 
-impl<R: Read + Send> PcmSource<R> {
-    /// A source over `input`, of which the next `n_data_bytes` are sound (`None`: all).
-    pub fn new(
-        origin: &str,
-        input: R,
-        spec: PcmSpec,
-        n_data_bytes: Option<u64>,
-    ) -> Result<Self, AudioError> {
+impl<R: Read> PcmReader<R> {
+    /// A reader of `input`, of which the next `n_data_bytes` are sound (`None`: all).
+    pub(crate) fn new(origin: &str, input: R, spec: PcmSpec, n_data_bytes: Option<u64>) -> Self {
         let frame_bytes = spec.frame_bytes();
         // A tenth of a second, in whole frames, so that what a pipe holds is passed on soon.
         let n_frames = (MAX_READ_BYTES / frame_bytes).min(spec.rate_hz as usize / 10);
-        let duration_s =
-            n_data_bytes.map(|n| (n / frame_bytes as u64) as f64 / f64::from(spec.rate_hz));
-        Ok(PcmSource {
+        PcmReader {
             origin: origin.into(),
             input,
             spec,
             n_left_bytes: n_data_bytes,
             bytes: vec![0; n_frames.max(1) * frame_bytes],
             n_bytes: 0,
-            interleaved: Vec::new(),
-            front: Front::new(spec.rate_hz, spec.n_channels, FrontOptions::default())?,
-            ready: Ready::default(),
-            duration_s,
-            ended: false,
-            has_sound: false,
-        })
+        }
     }
 
-    /// One read of the input; 0 at the end of the sound.
+    /// How its frames are written.
+    pub(crate) fn spec(&self) -> PcmSpec {
+        self.spec
+    }
+
+    /// One read of the input: the frames that are whole then take the place of what is in
+    /// `interleaved`. Gives the bytes that were read, 0 at the end of the sound.
+    pub(crate) fn read(&mut self, interleaved: &mut Vec<f32>) -> Result<usize, AudioError> {
+        let n = self.fill()?;
+        let n_whole = self.n_bytes - self.n_bytes % self.spec.frame_bytes();
+        interleaved.clear();
+        self.spec.format.decode(&self.bytes[..n_whole], interleaved);
+        self.bytes.copy_within(n_whole..self.n_bytes, 0);
+        self.n_bytes -= n_whole;
+        Ok(n)
+    }
+
     fn fill(&mut self) -> Result<usize, AudioError> {
         let n_room = self.bytes.len() - self.n_bytes;
         let n_want = match self.n_left_bytes {
@@ -236,34 +233,55 @@ impl<R: Read + Send> PcmSource<R> {
             }
         }
     }
+}
 
-    /// Decodes the whole frames among the bytes and keeps the rest.
-    fn convert(&mut self) {
-        let n_whole = self.n_bytes - self.n_bytes % self.spec.frame_bytes();
-        self.interleaved.clear();
-        self.spec
-            .format
-            .decode(&self.bytes[..n_whole], &mut self.interleaved);
-        self.bytes.copy_within(n_whole..self.n_bytes, 0);
-        self.n_bytes -= n_whole;
-        self.front.push(&self.interleaved, self.ready.refill());
+/// A stream of uncompressed samples.
+pub struct PcmSource<R> {
+    reader: PcmReader<R>,
+    interleaved: Vec<f32>,
+    front: Front,
+    ready: Ready,
+    duration_s: Option<f64>,
+    ended: bool,
+    has_sound: bool,
+}
+
+impl<R: Read + Send> PcmSource<R> {
+    /// A source over `input`, of which the next `n_data_bytes` are sound (`None`: all).
+    pub fn new(
+        origin: &str,
+        input: R,
+        spec: PcmSpec,
+        n_data_bytes: Option<u64>,
+    ) -> Result<Self, AudioError> {
+        let frame_bytes = spec.frame_bytes() as u64;
+        let duration_s = n_data_bytes.map(|n| (n / frame_bytes) as f64 / f64::from(spec.rate_hz));
+        Ok(PcmSource {
+            reader: PcmReader::new(origin, input, spec, n_data_bytes),
+            interleaved: Vec::new(),
+            front: Front::new(spec.rate_hz, spec.n_channels, FrontOptions::default())?,
+            ready: Ready::default(),
+            duration_s,
+            ended: false,
+            has_sound: false,
+        })
     }
 }
 
 impl<R: Read + Send> AudioSource for PcmSource<R> {
     fn read(&mut self, out: &mut Vec<f32>) -> Result<Heard, AudioError> {
         while self.ready.is_empty() && !self.ended {
-            if self.fill()? == 0 {
+            if self.reader.read(&mut self.interleaved)? == 0 {
                 self.ended = true;
                 self.front.flush(self.ready.refill());
             } else {
-                self.convert();
+                self.front.push(&self.interleaved, self.ready.refill());
             }
         }
         self.has_sound |= !self.ready.is_empty();
         if !self.has_sound {
             return Err(AudioError::Empty {
-                origin: self.origin.clone(),
+                origin: self.reader.origin.clone(),
             });
         }
         Ok(self.ready.hand_out(out))

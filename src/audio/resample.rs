@@ -1,8 +1,9 @@
-//! Any sample rate to 16 kHz, mono, as a stream.
+//! One sample rate to another, mono, as a stream: any to 16 kHz for what is heard, and to a device's for
+//! what is played.
 //!
-//! In: samples at the source's rate, in pieces of any size. Out: samples at 16 kHz, the same ones
-//! however the input was cut. Runs on the front thread or wherever a file is read; allocates in
-//! [`Resampler::new`] only (the caller's output vector aside). It never shifts the signal: the
+//! In: samples at the source's rate, in pieces of any size. Out: samples at the wanted rate, the same
+//! ones however the input was cut. Runs on the front thread, where a file is read or where something is
+//! played; allocates in [`Resampler::between`] only (the caller's output vector aside). It never shifts the signal: the
 //! filter's delay is cut from the start and made up for at the end.
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
@@ -18,12 +19,13 @@ const FILTER_SAMPLES: usize = 320;
 /// Blocks of at least this many samples need no even count; see [`block_samples`].
 const LONG_BLOCK_SAMPLES: usize = 65_536;
 
-/// A streaming converter from one rate to 16 kHz.
+/// A streaming converter from one rate to another.
 pub struct Resampler {
     rate_in_hz: u32,
+    rate_out_hz: u32,
     n_in: u64,
     n_out: u64,
-    /// `None` at 16 kHz: samples pass through untouched.
+    /// `None` between equal rates: samples pass through untouched.
     engine: Option<Engine>,
 }
 
@@ -39,22 +41,32 @@ struct Engine {
 }
 
 impl Resampler {
-    /// A converter from `rate_in_hz`, which must lie in [`MIN_RATE_HZ`]`..=`[`MAX_RATE_HZ`].
+    /// A converter from `rate_in_hz`, which must lie in [`MIN_RATE_HZ`]`..=`[`MAX_RATE_HZ`], to
+    /// 16 kHz.
     pub fn new(rate_in_hz: u32) -> Result<Self, AudioError> {
-        let bad_rate = || AudioError::Rate {
+        Resampler::between(rate_in_hz, SAMPLE_RATE_HZ)
+    }
+
+    /// A converter from one rate to another, both in [`MIN_RATE_HZ`]`..=`[`MAX_RATE_HZ`].
+    pub fn between(rate_in_hz: u32, rate_out_hz: u32) -> Result<Self, AudioError> {
+        let bad_rate = |rate_hz| AudioError::Rate {
             origin: "the audio source".into(),
-            rate_hz: rate_in_hz,
+            rate_hz,
         };
-        if !(MIN_RATE_HZ..=MAX_RATE_HZ).contains(&rate_in_hz) {
-            return Err(bad_rate());
+        for rate_hz in [rate_in_hz, rate_out_hz] {
+            if !(MIN_RATE_HZ..=MAX_RATE_HZ).contains(&rate_hz) {
+                return Err(bad_rate(rate_hz));
+            }
         }
-        let engine = if rate_in_hz == SAMPLE_RATE_HZ {
+        let engine = if rate_in_hz == rate_out_hz {
             None
         } else {
-            Some(Engine::new(rate_in_hz).ok_or_else(bad_rate)?)
+            let engine = Engine::new(rate_in_hz, rate_out_hz);
+            Some(engine.ok_or_else(|| bad_rate(rate_in_hz))?)
         };
         Ok(Resampler {
             rate_in_hz,
+            rate_out_hz,
             n_in: 0,
             n_out: 0,
             engine,
@@ -66,7 +78,7 @@ impl Resampler {
         self.rate_in_hz
     }
 
-    /// Takes any number of samples and appends those that are ready at 16 kHz to `out`.
+    /// Takes any number of samples and appends those that are ready at the wanted rate to `out`.
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         self.n_in += samples.len() as u64;
         let n_before = out.len();
@@ -78,11 +90,11 @@ impl Resampler {
     }
 
     /// Ends the stream: appends what is still inside, so that all calls together gave
-    /// `round(n_in * 16000 / rate)` samples, and makes ready for another stream.
+    /// `round(n_in * rate_out / rate_in)` samples, and makes ready for another stream.
     pub fn flush(&mut self, out: &mut Vec<f32>) {
         if let Some(engine) = &mut self.engine {
             let rate = u64::from(self.rate_in_hz);
-            let n_total = (self.n_in * u64::from(SAMPLE_RATE_HZ) * 2 + rate) / (rate * 2);
+            let n_total = (self.n_in * u64::from(self.rate_out_hz) * 2 + rate) / (rate * 2);
             let mut n_missing = n_total.saturating_sub(self.n_out) as usize;
             while n_missing > 0 {
                 let n_before = out.len();
@@ -106,9 +118,8 @@ impl Resampler {
 }
 
 impl Engine {
-    fn new(rate_in_hz: u32) -> Option<Self> {
-        let rate_in = rate_in_hz as usize;
-        let rate_out = SAMPLE_RATE_HZ as usize;
+    fn new(rate_in_hz: u32, rate_out_hz: u32) -> Option<Self> {
+        let (rate_in, rate_out) = (rate_in_hz as usize, rate_out_hz as usize);
         let n_block_in = block_samples(rate_in, rate_out);
         let fft = Fft::new(rate_in, rate_out, n_block_in, 1, FixedSync::Both).ok()?;
         Some(Engine {
@@ -297,6 +308,37 @@ mod tests {
     fn sixteen_kilohertz_is_untouched() {
         let input = sine(16_000, 7_900.0, 5_003);
         assert!(resample(16_000, &input) == input);
+    }
+
+    #[test]
+    fn other_rates_than_sixteen_kilohertz_come_out() {
+        for (rate_in_hz, rate_out_hz) in [
+            (22_050, 48_000),
+            (24_000, 44_100),
+            (48_000, 8_000),
+            (16_000, 96_000),
+        ] {
+            let mut resampler = Resampler::between(rate_in_hz, rate_out_hz).unwrap();
+            let mut out = Vec::new();
+            let input = sine(rate_in_hz, 997.0, rate_in_hz as usize / 2);
+            resampler.push(&input, &mut out);
+            resampler.flush(&mut out);
+            assert_eq!(out.len(), rate_out_hz as usize / 2);
+            let expected = sine(rate_out_hz, 997.0, out.len());
+            let n_edge = out.len() / 10;
+            let inner = n_edge..out.len() - n_edge;
+            let error: Vec<f32> = out[inner.clone()]
+                .iter()
+                .zip(&expected[inner])
+                .map(|(a, b)| a - b)
+                .collect();
+            let error_db = rms_db(&error) - rms_db(&expected);
+            assert!(
+                error_db < -80.0,
+                "{rate_in_hz} to {rate_out_hz}: {error_db:.1} dB"
+            );
+        }
+        assert!(Resampler::between(16_000, 0).is_err());
     }
 
     #[test]

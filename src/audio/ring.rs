@@ -33,7 +33,7 @@ pub enum Fault {
     Gone,
     /// Its format changed; it must be opened again.
     Changed,
-    /// The system refuses the microphone to this program.
+    /// The system refuses the device to this program.
     Denied,
     /// It reports errors and no sound.
     Failing,
@@ -55,7 +55,7 @@ impl Fault {
         match self {
             Fault::Gone => "it was unplugged or its sound server ended",
             Fault::Changed => "its format changed",
-            Fault::Denied => "the system refuses access to the microphone",
+            Fault::Denied => "the system refuses access to it",
             Fault::Failing => "it reports errors instead of sound",
             Fault::Late => "this program stood still for too long",
         }
@@ -120,6 +120,13 @@ impl CaptureCounters {
         let _ = self
             .fault
             .compare_exchange(0, fault.code(), Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// A device that plays has taken so many frames.
+    pub fn note_taken(&self, n_frames: usize) {
+        self.n_callbacks.fetch_add(1, Ordering::Relaxed);
+        self.n_frames.fetch_add(n_frames as u64, Ordering::Relaxed);
+        self.n_errors_in_a_row.store(0, Ordering::Relaxed);
     }
 
     /// The sound system lost frames of its own.
