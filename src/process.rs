@@ -1,7 +1,7 @@
 //! Running one program to its end, or to a deadline.
 //!
-//! Enters: a `Command` and what it reads. Leaves: the beginning of its output. Blocks the calling
-//! thread; short-lived threads feed the program and drain its output, so that it never blocks on a
+//! Enters: a `Command` and what it reads. Leaves: the beginning of its output ([`run`]), or all of it as
+//! it comes ([`Piped`]). Blocks the calling thread; short-lived threads feed the program and drain its output, so that it never blocks on a
 //! full pipe. A process that the program leaves behind may keep them a little longer, it does not
 //! keep the caller.
 
@@ -17,6 +17,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rustix::process::{Pid, Signal, kill_process_group};
 use thiserror::Error;
 
+/// Pieces of output, and bytes of one, that wait for whoever reads them; then the program waits.
+const MAX_PIECES: usize = 4;
+const PIECE_BYTES: usize = 16 * 1024;
 /// Most of a program's output that is kept; the rest is read and dropped.
 pub(crate) const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 /// Time between the request to end and the order, where nobody is in a hurry.
@@ -89,18 +92,8 @@ fn exit_message(status: ExitStatus, complaint: &str) -> String {
 /// Runs `command`, in a process group of its own, until it ends, its time is over or it is stopped;
 /// in the last two cases its whole group is ended.
 pub(crate) fn run(command: &mut Command, how: Run<'_>) -> Result<String, RunError> {
-    let input = match how.input.is_empty() {
-        true => Stdio::null(),
-        false => Stdio::piped(),
-    };
-    command
-        .process_group(0)
-        .stdin(input)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(RunError::Start)?;
+    let mut child = spawn(command, how.input)?;
     let (done, drained) = bounded(0);
-    feed(child.stdin.take(), how.input);
     let output = drain(child.stdout.take(), done.clone());
     let complaint = drain(child.stderr.take(), done);
     let ended = await_end(&mut child, how.deadline, how.stop, &drained);
@@ -122,6 +115,109 @@ pub(crate) fn run(command: &mut Command, how: Run<'_>) -> Result<String, RunErro
     }
 }
 
+/// A program whose output is read as it comes. Dropping it leaves the program to end by itself: what
+/// must be over is ended by [`Piped::finish`].
+pub(crate) struct Piped<'a> {
+    child: Child,
+    how: Run<'a>,
+    pieces: Receiver<Vec<u8>>,
+    /// What is left of the last piece, from this byte on.
+    piece: Vec<u8>,
+    at: usize,
+    is_drained: bool,
+    complaint: Kept,
+    drained: Receiver<()>,
+}
+
+impl<'a> Piped<'a> {
+    /// Starts `command` in a process group of its own.
+    pub(crate) fn start(command: &mut Command, mut how: Run<'a>) -> Result<Self, RunError> {
+        let input = std::mem::take(&mut how.input);
+        let mut child = spawn(command, input)?;
+        let (done, drained) = bounded(0);
+        let pieces = hand_out(child.stdout.take(), done.clone());
+        let complaint = drain(child.stderr.take(), done);
+        Ok(Piped {
+            child,
+            how,
+            pieces,
+            piece: Vec::new(),
+            at: 0,
+            is_drained: false,
+            complaint,
+            drained,
+        })
+    }
+
+    fn is_over(&self) -> bool {
+        (self.how.stop)() || Instant::now() >= self.how.deadline
+    }
+
+    /// Whether all of the output was read.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.is_drained
+    }
+
+    /// Waits for the program's end; what it still writes is dropped. Its whole group is ended when its
+    /// time is over or it is stopped.
+    pub(crate) fn finish(self) -> Result<(), RunError> {
+        let Piped {
+            mut child,
+            how,
+            pieces,
+            complaint,
+            drained,
+            ..
+        } = self;
+        drop(pieces);
+        let ended = await_end(&mut child, how.deadline, how.stop, &drained);
+        if !matches!(ended, Ok(End::Status(_))) {
+            end_group(&mut child, how.grace);
+        }
+        let _ = drained.recv_timeout(DRAIN);
+        let output = String::new();
+        match ended.map_err(RunError::Wait)? {
+            End::Status(status) if status.success() => Ok(()),
+            End::Status(status) => Err(RunError::Status {
+                status,
+                output,
+                complaint: complaint.text(),
+            }),
+            End::TimedOut => Err(RunError::TimedOut { output }),
+            End::Stopped => Err(RunError::Stopped { output }),
+        }
+    }
+
+    /// Ends the program's whole group now.
+    pub(crate) fn end(mut self) {
+        end_group(&mut self.child, self.how.grace);
+    }
+}
+
+impl Read for Piped<'_> {
+    /// What the program has written, as soon as there is something; nothing after its end, its deadline
+    /// or the stop.
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        while self.at == self.piece.len() {
+            if self.is_over() {
+                return Ok(0);
+            }
+            match self.pieces.recv_timeout(POLL) {
+                Ok(piece) => (self.piece, self.at) = (piece, 0),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.is_drained = true;
+                    return Ok(0);
+                }
+            }
+        }
+        let n = out.len().min(self.piece.len() - self.at);
+        out[..n].copy_from_slice(&self.piece[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+}
+
 /// Whether there is such a program: a path, or a name in `$PATH`.
 pub(crate) fn can_run(program: &str) -> bool {
     let is_program = |path: &Path| {
@@ -133,6 +229,22 @@ pub(crate) fn can_run(program: &str) -> bool {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| is_program(&folder.join(program)))
+}
+
+/// Starts `command`, which finds `input` on its standard input.
+fn spawn(command: &mut Command, input: Vec<u8>) -> Result<Child, RunError> {
+    let stdin = match input.is_empty() {
+        true => Stdio::null(),
+        false => Stdio::piped(),
+    };
+    command
+        .process_group(0)
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(RunError::Start)?;
+    feed(child.stdin.take(), input);
+    Ok(child)
 }
 
 enum End {
@@ -248,4 +360,93 @@ fn drain(pipe: Option<impl Read + Send + 'static>, _done: Sender<()>) -> Kept {
         log::warn!("the output of a program is lost: {error}");
     }
     kept
+}
+
+/// Hands out what `pipe` delivers on a thread of its own, which drops `_done` at its end. The program
+/// waits for whoever reads the pieces; when nobody does any more, the rest is read and dropped.
+fn hand_out(pipe: Option<impl Read + Send + 'static>, _done: Sender<()>) -> Receiver<Vec<u8>> {
+    let (sender, pieces) = bounded(MAX_PIECES);
+    let Some(mut pipe) = pipe else { return pieces };
+    let read = move || {
+        let _done = _done;
+        let mut buffer = vec![0u8; PIECE_BYTES];
+        while let Ok(n @ 1..) = pipe.read(&mut buffer) {
+            // An error means that nobody reads it.
+            let _ = sender.send(buffer[..n].to_vec());
+        }
+    };
+    if let Err(error) = std::thread::Builder::new()
+        .name("program-output".to_owned())
+        .spawn(read)
+    {
+        log::warn!("the output of a program is lost: {error}");
+    }
+    pieces
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn shell(line: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]);
+        command
+    }
+
+    fn how(stop: &dyn Fn() -> bool) -> Run<'_> {
+        Run {
+            input: b"given\n".to_vec(),
+            deadline: Instant::now() + Duration::from_secs(20),
+            stop,
+            grace: Duration::from_millis(50),
+        }
+    }
+
+    #[test]
+    fn output_comes_while_the_program_still_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let go_on = folder.path().join("go-on");
+        let line = format!(
+            "cat; until [ -e {} ]; do sleep 0.01; done; echo rest",
+            go_on.display()
+        );
+        let mut piped = Piped::start(&mut shell(&line), how(&|| false)).unwrap();
+        let mut out = [0; 100];
+        // In two reads: the first asks for less than there is.
+        assert_eq!(piped.read(&mut out[..2]).unwrap(), 2);
+        assert_eq!(piped.read(&mut out[2..]).unwrap(), 4);
+        assert_eq!(&out[..6], b"given\n");
+        std::fs::write(go_on, "").unwrap();
+        let mut rest = String::new();
+        piped.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "rest\n");
+        assert!(piped.is_drained());
+        piped.finish().unwrap();
+    }
+
+    #[test]
+    fn output_that_nobody_reads_is_bounded_and_keeps_nobody() {
+        let mut piped = Piped::start(&mut shell("yes | head -c 4000000"), how(&|| false)).unwrap();
+        let mut out = [0; 10];
+        assert_eq!(piped.read(&mut out).unwrap(), 10);
+        assert!(!piped.is_drained());
+        piped.finish().unwrap();
+        let failing = Piped::start(&mut shell("echo no >&2; exit 3"), how(&|| false)).unwrap();
+        let error = failing.finish().unwrap_err().to_string();
+        assert_eq!(error, "exit status: 3: no");
+    }
+
+    #[test]
+    fn a_stop_ends_reading_and_the_program() {
+        let begun = Instant::now();
+        let stop = || begun.elapsed() > Duration::from_millis(50);
+        let line = "trap '' TERM; sleep 30; sleep 30";
+        let mut piped = Piped::start(&mut shell(line), how(&stop)).unwrap();
+        assert_eq!(piped.read(&mut [0; 10]).unwrap(), 0);
+        assert!(!piped.is_drained());
+        assert!(matches!(piped.finish(), Err(RunError::Stopped { .. })));
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
 }

@@ -11,11 +11,10 @@ use super::setup::{self, Setup};
 use super::signals::{self, OnSignal};
 use super::{Failure, Globals};
 use crate::command::Means;
-use crate::daemon::{Flow, Stop};
+use crate::daemon::{Flow, Stop, speaker};
 use crate::error::Kind;
 use crate::event::Event;
 use crate::pipeline::Act;
-use crate::speech::Speaker;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,7 +86,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
 
 /// What actions need.
 fn means(setup: &Setup, stop: &Stop) -> Result<Means, Failure> {
-    let speaker = Speaker::new(&setup.config.speech)
+    let speaker = speaker(&setup.config.speech)
         .map_err(|error| Failure::new(Kind::Bug, format!("no thread for speech: {error}")))?;
     Ok(Means {
         stop: stop.flag(),

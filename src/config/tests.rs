@@ -204,6 +204,34 @@ fn values_are_checked_with_line_and_key() {
 }
 
 #[test]
+fn what_sounds_is_read() {
+    use crate::speech::{Cue, Output};
+    let text = "[speech]\noutput = 'wav'\ndevice = 'USB'\nwake_sound = 'tone'\n\
+                done_sound = 'sounds/done.wav'\nerror_sound = ''\n";
+    let path = Path::new("/etc/hark/c.toml");
+    let (config, _) = Config::parse(path, text.to_owned()).unwrap();
+    let speech = config.speech;
+    assert_eq!((speech.output, &*speech.device), (Output::Wav, "USB"));
+    assert_eq!(speech.cues.wake, Cue::Tone);
+    let file = Path::new("/etc/hark/sounds/done.wav").to_owned();
+    assert_eq!(speech.cues.done, Cue::File(file));
+    assert_eq!(speech.cues.error, Cue::Silent);
+    assert!(speech.plays() && !Config::default().speech.plays());
+    assert_eq!(
+        message("[speech]\noutput = 'mp3'\n"),
+        "c.toml:2: `speech.output` is 'mp3'; it must be \"program\" or \"wav\""
+    );
+    for text in [
+        "[speech]\ndevice = ' '\n",
+        "[speech]\nwake_sound = true\n",
+        "[speech]\nwake_sound = \"a\\u0000b\"\n",
+    ] {
+        let error = message(text);
+        assert!(error.starts_with("c.toml:2: `speech."), "{error}");
+    }
+}
+
+#[test]
 fn values_of_every_kind_are_read() {
     let (config, _) = parse(
         "[whisper]\nlanguage = 'German'\ntask = 'translate'\ntemperatures = [0, 0.5]\n\

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, after, at, never, select};
 
 use super::service::Service;
+use super::sounds::{Sounds, voice};
 use super::stop::{FINAL_DEADLINE, SOURCE_DEADLINE, STOP_DEADLINE};
 use super::supervise::supervise;
 use super::timers_file::TimersFile;
@@ -31,13 +32,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 /// Why an order is not carried out.
 const BUSY: &str = "too many orders wait for the thread that reads sound";
-
-/// What speaks; none when the system gives it no thread.
-fn speaker(options: &SpeechOptions) -> Option<Arc<Speaker>> {
-    let speaker = Speaker::new(options);
-    let speaker = speaker.inspect_err(|error| log::error!("nothing can be spoken: {error}"));
-    speaker.ok().map(Arc::new)
-}
 
 /// What carries jobs out; none when the system gives it no threads.
 fn runner(
@@ -83,6 +77,7 @@ pub(super) struct Caller {
 pub(super) struct Hands {
     runner: Option<Runner>,
     speaker: Option<Arc<Speaker>>,
+    sounds: Option<Sounds>,
     results: Sender<Event>,
     /// Runners of former configurations that still have something to do.
     retired: Vec<Runner>,
@@ -95,10 +90,11 @@ impl Hands {
         speech: Option<SpeechOptions>,
         results: Sender<Event>,
     ) -> Self {
-        let speaker = speech.and_then(|options| speaker(&options));
+        let (speaker, sounds) = speech.map_or((None, None), |options| voice(&options));
         Hands {
             runner: runner(control.running(), speaker.clone(), results.clone()),
             speaker,
+            sounds,
             results,
             retired: Vec::new(),
         }
@@ -353,6 +349,9 @@ impl Caller {
         self.shared.situation.count(&event);
         if let Some(observer) = &mut self.observer {
             observer(&event);
+        }
+        if let Some(sounds) = &self.hands.sounds {
+            sounds.heed(&event);
         }
         sink(event)
     }

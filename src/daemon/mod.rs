@@ -43,6 +43,7 @@ mod sample_clock;
 mod service;
 mod situation;
 mod socket;
+mod sounds;
 mod stop;
 mod supervise;
 mod timers_file;
@@ -68,6 +69,7 @@ pub use priority::{Priority, set_priority};
 pub use service::{Notify, Service, Systemd};
 pub use situation::Situation;
 pub use socket::{ControlSocket, Controls, SocketError};
+pub use sounds::speaker;
 pub use stop::{Stop, StopHandle};
 
 /// Windows of speech (32 ms each) between front and recogniser: a minute.

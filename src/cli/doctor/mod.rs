@@ -14,6 +14,7 @@ use super::{Failure, Globals};
 use crate::config::{self, Config};
 
 mod actions;
+mod loudspeaker;
 mod machine;
 mod model;
 mod pi;
@@ -63,6 +64,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     report.all(model::checks(&setup))?;
     report.all(pi::checks())?;
     report.all(machine::ledger(config))?;
+    report.all(loudspeaker::checks(config))?;
     report.all(actions::checks(config))?;
     report.finish()
 }

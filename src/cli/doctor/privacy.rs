@@ -18,6 +18,7 @@ use crate::config::{self, Config};
 use crate::dialogue::TimerSettings;
 use crate::models;
 use crate::place::Place;
+use crate::speech::Cue;
 
 /// Something that is touched, and why.
 #[derive(Debug, PartialEq, Serialize)]
@@ -167,6 +168,12 @@ impl Listing {
         if !speech.program.is_empty() {
             let line = [std::slice::from_ref(&speech.program), &speech.args].concat();
             self.runs.push(item(quoted(&line), "speech.program"));
+        }
+        for (key, cue) in speech.cues.all() {
+            if let Cue::File(path) = cue {
+                let path = path.display().to_string();
+                self.reads.push(item(path, format!("speech.{key}")));
+            }
         }
     }
 

@@ -1,10 +1,15 @@
-//! Speech output: text to an external program that says it aloud.
+//! Speech output: text to an external program that says it aloud, or writes what is then played.
 //!
-//! Enters: texts, from any thread. Leaves: sound, made by the program. A [`Speaker`] has one thread
-//! of its own that says one text after the other; [`Speaker::say`] never waits, the queue is
+//! Enters: texts, from any thread. Leaves: sound, made by the program, or by a [`Playback`] of the WAV that
+//! the program writes, while it does. A [`Speaker`] has one thread of its own that says one text after the
+//! other; [`Speaker::say`] never waits, the queue is
 //! bounded, and [`Speaker::silence`] ends what is being said and forgets what waits. The text
 //! reaches the program on its standard input, or as part of one argument; never through a shell.
 
+mod options;
+
+use std::error::Error;
+use std::io::Read;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -14,7 +19,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use thiserror::Error;
 
-use crate::process::{self, Run, RunError};
+use crate::process::{self, Piped, Run, RunError};
+
+pub use options::{Cue, Cues, Output, SpeechOptions};
 
 /// Texts that wait to be said.
 const MAX_WAITING: usize = 32;
@@ -26,42 +33,6 @@ const PLACE: &str = "{text}";
 const GRACE: Duration = Duration::from_millis(50);
 /// How often somebody who waits for a text looks whether to go on.
 const POLL: Duration = Duration::from_millis(10);
-
-/// The program that speaks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpeechOptions {
-    /// Name or path; empty for no speech at all.
-    pub program: String,
-    /// Its arguments. `{text}` becomes the text; where no argument has it, the text goes to the
-    /// program's standard input.
-    pub args: Vec<String>,
-    /// Time the program has for one text, in milliseconds.
-    pub timeout_ms: u64,
-}
-
-impl Default for SpeechOptions {
-    fn default() -> Self {
-        SpeechOptions {
-            program: "espeak-ng".to_owned(),
-            args: vec!["--stdin".to_owned()],
-            timeout_ms: 60_000,
-        }
-    }
-}
-
-impl SpeechOptions {
-    /// What keeps this machine from speaking, if anything does.
-    pub fn lacks(&self) -> Option<String> {
-        let program = &self.program;
-        match (program.is_empty(), process::can_run(program)) {
-            (true, _) => Some(SpeechError::Off.to_string()),
-            (false, true) => None,
-            (false, false) => Some(format!(
-                "the program `{program}` of [speech] is not found; install it or name another"
-            )),
-        }
-    }
-}
 
 /// Why a text was not said.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -83,6 +54,15 @@ pub enum SpeechError {
         /// What went wrong.
         reason: String,
     },
+    /// What it wrote could not be played.
+    #[error("{reason} (see [speech] in the configuration)")]
+    Playback {
+        /// What went wrong.
+        reason: String,
+    },
+    /// It writes sound that nobody plays.
+    #[error("nothing here plays sound; set `speech.output` to \"program\"")]
+    NoPlayback,
     /// It took longer than allowed.
     #[error("it was not said in time")]
     TimedOut,
@@ -102,6 +82,21 @@ pub enum Spoken {
 
 type Outcome = Result<Spoken, SpeechError>;
 
+/// What plays the sound that a program writes.
+pub trait Playback: Send + Sync {
+    /// Plays the WAV that `input` gives, from its first samples on, until its end was heard or `stop` is
+    /// true: then it is silent at once. `origin` is what `input` is called in messages.
+    ///
+    /// # Errors
+    /// If it is no WAV, or cannot be played.
+    fn play(
+        &self,
+        input: &mut dyn Read,
+        origin: &str,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(), Box<dyn Error + Send + Sync>>;
+}
+
 /// A text on its way.
 struct Item {
     text: String,
@@ -114,6 +109,7 @@ struct Item {
 /// What the speaker shares with its thread.
 struct Shared {
     options: SpeechOptions,
+    playback: Option<Arc<dyn Playback>>,
     /// Texts given and not ended.
     n_open: AtomicUsize,
     /// How often silence was asked for.
@@ -131,14 +127,34 @@ pub struct Speaker {
 }
 
 impl Speaker {
-    /// Starts the thread; the program is looked for when there is something to say.
+    /// Starts the thread; the program is looked for when there is something to say. It plays itself:
+    /// where [`Output::Wav`] is asked for, nothing can be said.
     ///
     /// # Errors
     /// If the system gives no thread.
     pub fn new(options: &SpeechOptions) -> std::io::Result<Speaker> {
+        Speaker::start(options, None)
+    }
+
+    /// The same with something that plays what the program writes, where that is asked for.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn with_playback(
+        options: &SpeechOptions,
+        playback: Arc<dyn Playback>,
+    ) -> std::io::Result<Speaker> {
+        Speaker::start(options, Some(playback))
+    }
+
+    fn start(
+        options: &SpeechOptions,
+        playback: Option<Arc<dyn Playback>>,
+    ) -> std::io::Result<Speaker> {
         let (queue, waiting) = bounded::<Item>(MAX_WAITING);
         let shared = Arc::new(Shared {
             options: options.clone(),
+            playback,
             n_open: AtomicUsize::new(0),
             era: AtomicU64::new(0),
             stop: AtomicBool::new(false),
@@ -190,8 +206,8 @@ impl Speaker {
         Err(refused)
     }
 
-    /// Ends what is being said, and forgets what waits. Returns at once; the program is gone within
-    /// 200 ms. What is said afterwards is said.
+    /// Ends what is being said, and forgets what waits. Returns at once; the program is gone, and what is
+    /// played silent, within 200 ms. What is said afterwards is said.
     pub fn silence(&self) {
         self.shared.era.fetch_add(1, Ordering::SeqCst);
         while let Ok(item) = self.waiting.try_recv() {
@@ -249,12 +265,58 @@ impl Shared {
             stop: &|| self.is_over(item),
             grace: GRACE,
         };
-        match process::run(&mut command, how) {
-            Ok(_) => Ok(Spoken::Whole),
-            Err(RunError::Stopped { .. }) => self.cut_short(),
-            Err(RunError::TimedOut { .. }) => Err(SpeechError::TimedOut),
-            Err(error) => Err(SpeechError::Program {
-                program: options.program.clone(),
+        match options.output {
+            Output::Program => {
+                let ended = process::run(&mut command, how);
+                ended.map_or_else(|error| self.unsaid(error), |_| Ok(Spoken::Whole))
+            }
+            Output::Wav => self.play(&mut command, how),
+        }
+    }
+
+    /// Plays what the program writes while it writes it.
+    fn play(&self, command: &mut Command, how: Run<'_>) -> Outcome {
+        let playback = self.playback.as_ref().ok_or(SpeechError::NoPlayback)?;
+        let (stop, deadline) = (how.stop, how.deadline);
+        let is_late = || Instant::now() >= deadline;
+        let mut piped = match Piped::start(command, how) {
+            Ok(piped) => piped,
+            Err(error) => return self.unsaid(error),
+        };
+        let origin = format!("what `{}` writes", self.options.program);
+        let played = playback.play(&mut piped, &origin, &|| stop() || is_late());
+        // The program may have ended long before: that says nothing.
+        if stop() || is_late() {
+            piped.end();
+            return match stop() {
+                true => self.cut_short(),
+                false => Err(SpeechError::TimedOut),
+            };
+        }
+        // A program that ended without a sound knows the reason better.
+        let ended = match played.is_ok() || piped.is_drained() {
+            true => piped.finish(),
+            false => {
+                piped.end();
+                Ok(())
+            }
+        };
+        match (ended, played) {
+            (Err(error), _) => self.unsaid(error),
+            (Ok(()), Err(error)) => Err(SpeechError::Playback {
+                reason: error.to_string(),
+            }),
+            (Ok(()), Ok(())) => Ok(Spoken::Whole),
+        }
+    }
+
+    /// What it means that the program was ended or failed.
+    fn unsaid(&self, error: RunError) -> Outcome {
+        match error {
+            RunError::Stopped { .. } => self.cut_short(),
+            RunError::TimedOut { .. } => Err(SpeechError::TimedOut),
+            error => Err(SpeechError::Program {
+                program: self.options.program.clone(),
                 reason: error.to_string(),
             }),
         }
@@ -442,3 +504,7 @@ mod tests {
         assert!(started.elapsed() < Duration::from_secs(1));
     }
 }
+
+#[cfg(test)]
+#[path = "wav_tests.rs"]
+mod wav_tests;
