@@ -406,19 +406,23 @@ impl Callback {
 }
 
 /// Sorts an error of a running stream; on the sound system's thread, so it only counts.
-pub(super) fn note_error(counters: &CaptureCounters, error: &cpal::Error) {
-    match error.kind() {
-        ErrorKind::Xrun => counters.note_xrun(),
+fn note_error(counters: &CaptureCounters, error: &cpal::Error) {
+    match (error.kind(), fault_of(error)) {
+        (ErrorKind::Xrun, _) => counters.note_xrun(),
         // The stream goes on, elsewhere or less promptly.
-        ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {}
-        ErrorKind::DeviceNotAvailable | ErrorKind::HostUnavailable => {
-            counters.set_fault(Fault::Gone);
-        }
-        ErrorKind::StreamInvalidated | ErrorKind::UnsupportedConfig => {
-            counters.set_fault(Fault::Changed);
-        }
-        ErrorKind::PermissionDenied => counters.set_fault(Fault::Denied),
-        _ => counters.note_error(),
+        (ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied, _) => {}
+        (_, Some(fault)) => counters.set_fault(fault),
+        (_, None) => counters.note_error(),
+    }
+}
+
+/// Why a stream is at its end, where an error means that.
+pub(super) fn fault_of(error: &cpal::Error) -> Option<Fault> {
+    match error.kind() {
+        ErrorKind::DeviceNotAvailable | ErrorKind::HostUnavailable => Some(Fault::Gone),
+        ErrorKind::StreamInvalidated | ErrorKind::UnsupportedConfig => Some(Fault::Changed),
+        ErrorKind::PermissionDenied => Some(Fault::Denied),
+        _ => None,
     }
 }
 

@@ -18,7 +18,7 @@ use super::AudioError;
 use super::capture::{DeviceInfo, find_named, frames_of_ms, is_default};
 use super::cards::{
     DEVICE_POLL, OpenStream, Quiet, buffer_size, check_format, device_error, device_id,
-    device_name, format_lines, host, note_error,
+    device_name, fault_of, format_lines, host,
 };
 use super::playback::{OutputStream, PlaybackConfig, RING_MS};
 use super::playback_ring::{PlaybackCounters, PlaybackReader, playback_ring};
@@ -211,7 +211,13 @@ where
     device.build_output_stream(
         config,
         move |frames: &mut [T], about: &OutputCallbackInfo| callback.data(frames, about),
-        move |error: cpal::Error| note_error(&counters.device, &error),
+        move |error: cpal::Error| {
+            // Others say little: ALSA's plug-in for sound servers reports many while it waits for its server
+            // to begin. Whether the device goes on tells.
+            if let Some(fault) = fault_of(&error) {
+                counters.device.set_fault(fault);
+            }
+        },
         Some(DEVICE_POLL),
     )
 }

@@ -33,6 +33,8 @@ const OPENING: Duration = Duration::from_secs(5);
 const FIRST_SOUND: Duration = Duration::from_secs(5);
 /// Afterwards a device that takes nothing for so long is lost.
 const STALL: Duration = Duration::from_secs(1);
+/// And one that took no silence for so long, before it is played on again.
+const BREATH: Duration = Duration::from_millis(300);
 /// And one that does not fall silent within this time.
 const CUTTING: Duration = Duration::from_millis(500);
 /// The longest way from the callback to the ear that is believed.
@@ -110,8 +112,23 @@ struct Shared {
 struct Desk {
     output: Option<OutputStream>,
     last_used: Instant,
+    /// Times that the device had taken something by then.
+    n_callbacks: u64,
     /// A thread will close the device.
     has_closer: bool,
+}
+
+impl Desk {
+    /// Whether the device was lost while nobody played: it takes silence all the time.
+    fn is_lost(&self) -> bool {
+        let Some(output) = &self.output else {
+            return false;
+        };
+        let device = &output.counters.device;
+        let n_callbacks = device.snapshot().n_callbacks;
+        let stands = n_callbacks == self.n_callbacks && self.last_used.elapsed() > BREATH;
+        stands || device.fault().is_some()
+    }
 }
 
 impl Player {
@@ -124,6 +141,7 @@ impl Player {
         let desk = Desk {
             output: None,
             last_used: Instant::now(),
+            n_callbacks: 0,
             has_closer: false,
         };
         Player {
@@ -247,8 +265,7 @@ impl Shared {
         next: &mut Next<'_>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Played, AudioError> {
-        // What was lost while nobody played.
-        if (desk.output.as_ref()).is_some_and(|output| output.counters.device.fault().is_some()) {
+        if desk.is_lost() {
             desk.output = None;
         }
         if desk.output.is_none() {
@@ -259,6 +276,7 @@ impl Shared {
         };
         let played = Playing::new(output, stop).all(layout, next);
         let is_lost = matches!(&played, Err(error) if error.kind() == Kind::Device);
+        desk.n_callbacks = output.counters.device.snapshot().n_callbacks;
         desk.last_used = Instant::now();
         if !desk.has_closer && !is_lost {
             desk.has_closer = close_when_idle(Arc::downgrade(self), self.idle);
