@@ -148,8 +148,7 @@ pub(super) fn list() -> Result<Vec<DeviceInfo>, AudioError> {
         listed.push(DeviceInfo {
             is_default: default.as_ref() == Some(&device),
             default_format: check_format(&name, &supported).ok(),
-            formats: (device.supported_input_configs())
-                .map_or_else(|_| Vec::new(), |ranges| format_lines(ranges)),
+            formats: (device.supported_input_configs()).map_or_else(|_| Vec::new(), format_lines),
             name,
             id,
         });

@@ -2,8 +2,8 @@
 //!
 //! In: a [`SourceSpec`]. Out: mono samples at 16 kHz in −1…1, in pieces ([`AudioSource::read`]).
 //! A source runs on the thread that reads it; only a microphone has a second thread, the sound
-//! system's callback, which writes to a ring and counts. Memory is bounded: nothing here holds a
-//! whole recording except [`decode_file`], which was asked to.
+//! system's callback, which writes to a ring and counts; that of an output device reads one. Memory is
+//! bounded: nothing here holds a whole recording except [`decode_file`], which was asked to.
 
 mod capture;
 #[cfg(feature = "mic")]

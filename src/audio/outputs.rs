@@ -121,7 +121,7 @@ fn info_of(device: &Device, supported: &SupportedStreamConfig, is_default: bool)
     DeviceInfo {
         is_default,
         default_format: check_format(&name, supported).ok(),
-        formats: ranges.map_or_else(|_| Vec::new(), |ranges| format_lines(ranges)),
+        formats: ranges.map_or_else(|_| Vec::new(), format_lines),
         id: device_id(device),
         name,
     }

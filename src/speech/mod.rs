@@ -2,9 +2,9 @@
 //!
 //! Enters: texts, from any thread. Leaves: sound, made by the program, or by a [`Playback`] of the WAV that
 //! the program writes, while it does. A [`Speaker`] has one thread of its own that says one text after the
-//! other; [`Speaker::say`] never waits, the queue is
-//! bounded, and [`Speaker::silence`] ends what is being said and forgets what waits. The text
-//! reaches the program on its standard input, or as part of one argument; never through a shell.
+//! other; [`Speaker::say`] never waits, the queue is bounded, and [`Speaker::silence`] ends what is being
+//! said and forgets what waits. The text reaches the program on its standard input, or as part of one
+//! argument; never through a shell.
 
 mod options;
 
