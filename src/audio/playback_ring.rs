@@ -6,6 +6,9 @@
 //! the writer takes what fits and says how much that was. The reader never waits, locks, logs or
 //! allocates.
 
+// Without sound devices there is no callback.
+#![cfg_attr(not(feature = "mic"), allow(dead_code))]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
