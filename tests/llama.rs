@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use hark::format::LlamaFile;
 use hark::kernels::{Cpu, Exec};
-use hark::llama::{Answerer, Chat, Llama, Memory, Message, Role, Sampling};
+use hark::llama::{Answerer, Asking, Chat, Llama, Memory, Message, Role, Sampling};
 use hark::nn::Compute;
 use hark::quant::BlockType;
 use hark::text::LlamaTokenizer;
@@ -308,8 +308,12 @@ fn asked(path: &Path, exec: &Exec, compute: Option<Compute>) -> Option<String> {
         role: Role::User,
         content: "a b a".into(),
     };
-    let answer = answerer.answer(&[question], Sampling::default(), &mut |_| true);
-    Some(answer.ok()?.text)
+    let asking = Asking {
+        messages: &[question],
+        sampling: Sampling::default(),
+        constraint: None,
+    };
+    Some(answerer.answer(asking, &mut |_| true).ok()?.text)
 }
 
 #[test]

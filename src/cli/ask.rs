@@ -1,6 +1,8 @@
 //! `hark ask`: a question to the language model.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args as ClapArgs;
@@ -11,13 +13,17 @@ use super::output::{Out, json, printable};
 use super::signals::{self, OnSignal};
 use super::{Failure, Globals};
 use crate::error::Kind;
-use crate::llama::{Answer, Answerer, End, Message, Role, Sampling};
+use crate::llama::{
+    Answer, AnswerError, Answerer, Asking, Constraint, End, Grammar, Message, Role, Sampling,
+    Tokens,
+};
 
 const EXAMPLES: &str = "\
 Examples:
   hark ask what is the capital of France
   hark ask                                  (a conversation; an empty line ends it)
   echo 'Name three colours.' | hark ask -
+  hark ask --schema person.json 'Who wrote Faust? Give name and birth.'
   hark ask --answer-model ~/models/qwen2.5-1.5b-instruct-q4_k_m.gguf --temperature 0.7 tell me a joke
   hark ask --json --max-tokens 20 hello";
 
@@ -48,6 +54,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "T", default_value_t = 0.0)]
     #[arg(value_parser = between_0_and_5)]
     temperature: f32,
+    /// Only text of this grammar, a file in GBNF, is written
+    #[arg(long, value_name = "FILE", conflicts_with = "schema")]
+    grammar: Option<PathBuf>,
+    /// Only JSON that fulfils this schema is written
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
     /// What the same words again are made less likely by; 1 is nothing
     #[arg(long, value_name = "P", default_value_t = 1.0)]
     #[arg(value_parser = penalty)]
@@ -79,8 +91,14 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
         return Err(Failure::new(Kind::Usage, message).hint(hint));
     }
     let asked = asked(&args)?;
+    let grammar = grammar(&args)?;
     let signals = OnSignal::watch(signals::INTERRUPTED)?;
     let answerer = load(&args, globals)?;
+    let constraint = grammar.map(|grammar| {
+        let tokens = Tokens::new(answerer.vocabulary());
+        Constraint::new(Arc::new(grammar), Arc::new(tokens))
+    });
+    let constraint = constraint.transpose().map_err(AnswerError::from)?;
     let stop = signals.begin().clone();
     let mut talk = Talk {
         messages: Vec::from_iter(args.system.as_ref().map(|text| Message {
@@ -96,6 +114,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
         out: Out::stdout(),
         is_json: globals.json,
         answerer,
+        constraint,
     };
     match asked {
         Some(text) => talk.ask(text, &|| stop.is_requested()),
@@ -137,6 +156,25 @@ fn something(text: String) -> Result<Option<String>, Failure> {
     }
 }
 
+/// What may be written, if not anything.
+fn grammar(args: &Args) -> Result<Option<Grammar>, Failure> {
+    let Some(path) = args.grammar.as_ref().or(args.schema.as_ref()) else {
+        return Ok(None);
+    };
+    let wrong = |error: &dyn std::fmt::Display| {
+        Failure::new(Kind::Usage, format!("{}: {error}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    let grammar = match args.schema.is_some() {
+        true => {
+            let schema = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+            Grammar::from_schema(&schema)
+        }
+        false => Grammar::from_gbnf(&text),
+    };
+    grammar.map(Some).map_err(|error| wrong(&error))
+}
+
 fn load(args: &Args, globals: &Globals) -> Result<Answerer, Failure> {
     let Language {
         model,
@@ -151,6 +189,7 @@ fn load(args: &Args, globals: &Globals) -> Result<Answerer, Failure> {
 /// A conversation.
 struct Talk {
     answerer: Answerer,
+    constraint: Option<Constraint>,
     messages: Vec<Message>,
     sampling: Sampling,
     out: Out,
@@ -166,16 +205,22 @@ impl Talk {
         });
         let failed = std::cell::Cell::new(None);
         let (out, is_json, is_broken) = (&mut self.out, self.is_json, AtomicBool::new(false));
-        let answer = self
-            .answerer
-            .answer(&self.messages, self.sampling, &mut |new| {
-                let new = printable(new);
-                if !is_json && let Err(failure) = out.write(&new).and_then(|()| out.flush()) {
-                    failed.set(Some(failure));
-                    is_broken.store(true, Ordering::Relaxed);
-                }
-                !is_broken.load(Ordering::Relaxed) && !stopped()
-            })?;
+        if let Some(constraint) = &mut self.constraint {
+            constraint.reset();
+        }
+        let asking = Asking {
+            messages: &self.messages,
+            sampling: self.sampling,
+            constraint: self.constraint.as_mut(),
+        };
+        let answer = self.answerer.answer(asking, &mut |new| {
+            let new = printable(new);
+            if !is_json && let Err(failure) = out.write(&new).and_then(|()| out.flush()) {
+                failed.set(Some(failure));
+                is_broken.store(true, Ordering::Relaxed);
+            }
+            !is_broken.load(Ordering::Relaxed) && !stopped()
+        })?;
         if let Some(failure) = failed.take() {
             return Err(failure);
         }

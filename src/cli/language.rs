@@ -26,6 +26,17 @@ impl Language {
     /// Loads the model of that name or path for conversations of `n_ctx` tokens, if there is room for it.
     pub(crate) fn load(name: &str, n_ctx: usize, globals: &Globals) -> Result<Self, Failure> {
         let setup = Setup::load(globals)?;
+        let compute = globals.compute.is_some().then(|| setup.compute());
+        Language::of(&setup, (name, n_ctx), compute)
+    }
+
+    /// The same with a configuration that was read already; weights stay as the file holds them, where nothing else
+    /// is asked for.
+    pub(crate) fn of(
+        setup: &Setup,
+        (name, n_ctx): (&str, usize),
+        compute: Option<Compute>,
+    ) -> Result<Self, Failure> {
         let path = models::resolve(name).map_err(|error| {
             let failure = Failure::new(Kind::Model, error.to_string());
             match name {
@@ -34,7 +45,6 @@ impl Language {
             }
         })?;
         let file = LlamaFile::open(&path)?;
-        let compute = globals.compute.is_some().then(|| setup.compute());
         check_memory(&file, compute, n_ctx)?;
         let exec = Exec::new(Cpu::from_env()?, setup.n_threads());
         let tokenizer = LlamaTokenizer::new(file.vocabulary())

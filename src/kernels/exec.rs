@@ -58,6 +58,13 @@ impl Exec {
         self.n_threads
     }
 
+    /// Calls `f` on each thread of the pool, if there is one.
+    pub fn on_each_thread(&self, f: impl Fn() + Sync) {
+        if let Some(pool) = &self.pool {
+            pool.broadcast(|_| f());
+        }
+    }
+
     /// Runs `f` inside the pool. Kernels work without it too, but each one then enters the pool
     /// by itself, which costs some microseconds.
     pub fn run<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {

@@ -3,11 +3,16 @@
 //! In: a conversation. Out: text as it comes, in whole characters. What a conversation has in common with the last
 //! one is not read again: its keys and values are still there.
 
+use std::path::Path;
 use std::time::Instant;
 
 use super::chat::{Chat, ChatError, Message, Role};
-use super::sampler::{Sampler, Sampling};
-use super::{Llama, MAX_BATCH, State};
+use super::choice::Choice;
+use super::draft::{Drafts, MAX_DRAFT};
+use super::grammar::{Constraint, ConstraintError};
+use super::sampler::Sampling;
+use super::saved::{self, SavedError};
+use super::{KvType, Llama, MAX_BATCH, State, Wanted};
 use crate::error::{Classify, Kind};
 use crate::kernels::Exec;
 use crate::text::LlamaTokenizer;
@@ -21,6 +26,8 @@ pub struct Answerer {
     state: State,
     /// Tokens of an answer at most.
     max_tokens: usize,
+    /// Tokens of a conversation that are read without asking whether to go on.
+    read_tokens: usize,
 }
 
 /// Why there is no answer.
@@ -42,6 +49,12 @@ pub enum AnswerError {
     /// The model gives no numbers.
     #[error("the model gives no numbers: its file is damaged; fetch it again")]
     NoNumbers,
+    /// What must be written next is no token.
+    #[error("what the grammar asks for next cannot be written with the model's tokens")]
+    Stuck,
+    /// What may be written is too ambiguous or nested.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
 }
 
 impl Classify for AnswerError {
@@ -50,6 +63,7 @@ impl Classify for AnswerError {
             AnswerError::Chat(error) => error.kind(),
             AnswerError::TooLong { .. } => Kind::Usage,
             AnswerError::NoNumbers => Kind::Model,
+            AnswerError::Constraint(_) | AnswerError::Stuck => Kind::Usage,
         }
     }
 }
@@ -63,6 +77,16 @@ pub enum End {
     Length,
     /// Somebody ended it.
     Stopped,
+}
+
+/// What is asked.
+pub struct Asking<'a> {
+    /// The conversation so far.
+    pub messages: &'a [Message],
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// What may be written; anything where there is none.
+    pub constraint: Option<&'a mut Constraint>,
 }
 
 /// An answer and what it took.
@@ -98,11 +122,73 @@ impl Answerer {
         Answerer {
             state: model.new_state(n_ctx),
             max_tokens: max_tokens.clamp(1, n_ctx / 2),
+            read_tokens: MAX_BATCH,
             model,
             tokenizer,
             chat,
             exec,
         }
+    }
+
+    /// Another type for keys and values; forgets what was read.
+    pub fn with_kv(mut self, kv: KvType) -> Self {
+        self.state = self.model.new_state_with(self.state.n_ctx(), kv);
+        self
+    }
+
+    /// Conversations are read in pieces of so many tokens, and `say` is asked before each.
+    pub fn read_at_once(&mut self, n_tokens: usize) {
+        self.read_tokens = n_tokens.clamp(1, MAX_BATCH);
+    }
+
+    /// The tokens that are text, with their bytes.
+    pub fn vocabulary(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let all = 0..self.model.dims().n_vocab as u32;
+        let text = all.map(|token| (token, self.tokenizer.token_bytes(token)));
+        text.filter(|(token, bytes)| !bytes.is_empty() && !self.tokenizer.is_end(*token))
+    }
+
+    /// Calls `f` on each thread that computes but the caller's.
+    pub fn settle(&self, f: fn()) {
+        self.exec.on_each_thread(f);
+    }
+
+    /// The tokens that were read and written last.
+    pub fn tokens(&self) -> &[u32] {
+        self.state.tokens()
+    }
+
+    /// Reads what conversations will begin with.
+    pub fn read_ahead(&mut self, tokens: &[u32]) {
+        let room = self.state.n_ctx() - 1;
+        let tokens = &tokens[..tokens.len().min(room)];
+        self.read(tokens, Wanted::Rows(1), &mut |_| true);
+    }
+
+    /// What two conversations begin with, in tokens.
+    ///
+    /// # Errors
+    /// If the model's template refuses.
+    pub fn common(&self, a: &[Message], b: &[Message]) -> Result<Vec<u32>, AnswerError> {
+        let (a, b) = (self.encoded(a)?, self.encoded(b)?);
+        let same = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+        Ok(a[..same].to_vec())
+    }
+
+    /// Keeps what was read last in a file.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn save_state(&self, file: &Path) -> Result<(), SavedError> {
+        saved::save(file, &self.model, &self.state, self.state.tokens().len())
+    }
+
+    /// Takes up what was kept in a file; how many tokens.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is another model's.
+    pub fn load_state(&mut self, file: &Path) -> Result<usize, SavedError> {
+        saved::load(file, &self.model, &mut self.state)
     }
 
     /// Memory held.
@@ -111,23 +197,23 @@ impl Answerer {
     }
 
     /// Answers a conversation. Each new piece of text goes to `say`, which ends the answer by giving false; while
-    /// the conversation is read it is asked with nothing. The oldest messages (but what the model is to be) are
-    /// left out when all are too many.
+    /// the conversation is read, and for tokens that are no text yet, it is asked with nothing. The oldest messages
+    /// (but what the model is to be) are left out when all are too many.
     ///
     /// # Errors
-    /// If the model's template refuses, the last message alone is too long, or the model is damaged.
+    /// If the model's template refuses, the last message alone is too long, the model is damaged, or what is
+    /// allowed cannot be written.
     pub fn answer(
         &mut self,
-        messages: &[Message],
-        sampling: Sampling,
+        asking: Asking<'_>,
         say: &mut dyn FnMut(&str) -> bool,
     ) -> Result<Answer, AnswerError> {
         let began = Instant::now();
-        let prompt = self.prompt(messages)?;
-        let (n_reused, is_read) = self.read(&prompt, say);
-        let mut sampler = Sampler::new(sampling, self.model.dims().n_vocab);
-        let mut speech = Speech::default();
-        let mut answer = Answer {
+        let prompt = self.prompt(asking.messages)?;
+        let mut choice = Choice::new(asking, &self.model, &self.tokenizer);
+        let wanted = choice.wanted()?;
+        let (n_reused, is_read) = self.read(&prompt, wanted, say);
+        let answer = Answer {
             text: String::new(),
             end: if is_read { End::Length } else { End::Stopped },
             n_prompt: prompt.len(),
@@ -136,39 +222,117 @@ impl Answerer {
             first_s: 0.0,
             rest_s: 0.0,
         };
-        let has_room = |state: &State| state.tokens().len() < state.n_ctx();
-        while is_read && answer.n_tokens < self.max_tokens && has_room(&self.state) {
-            let token = sampler.choose(self.state.logits(), self.state.tokens());
-            let token = token.ok_or(AnswerError::NoNumbers)?;
-            if answer.n_tokens == 0 {
-                answer.first_s = began.elapsed().as_secs_f64();
-            }
-            if self.tokenizer.is_end(token) {
-                answer.end = End::Complete;
-                break;
-            }
-            answer.n_tokens += 1;
-            let new = speech.add(self.tokenizer.token_bytes(token));
-            answer.text.push_str(new);
-            if !new.is_empty() && !say(new) {
-                answer.end = End::Stopped;
-                break;
-            }
-            self.model.forward(&self.exec, &[token], &mut self.state);
+        let mut writing = Writing {
+            text: prompt,
+            speech: Speech::default(),
+            answer,
+            say,
+        };
+        if is_read {
+            self.write(&mut writing, &mut choice, began)?;
         }
-        let rest = speech.rest();
-        answer.text.push_str(&rest);
-        if !rest.is_empty() {
-            say(&rest);
-        }
+        let mut answer = writing.finish();
         answer.rest_s = began.elapsed().as_secs_f64() - answer.first_s;
         Ok(answer)
+    }
+
+    /// Writes until the answer is over.
+    fn write(
+        &mut self,
+        to: &mut Writing<'_>,
+        choice: &mut Choice<'_>,
+        began: Instant,
+    ) -> Result<(), AnswerError> {
+        let mut drafts = Drafts::default();
+        let mut batch = Vec::with_capacity(MAX_BATCH);
+        let mut row = 0;
+        let mut chosen = None;
+        loop {
+            let room = self.room(to);
+            if room == 0 {
+                return Ok(());
+            }
+            let token = match chosen.take() {
+                Some(token) => token,
+                None => choice.choose(self.state.logits(), row, &to.text)?,
+            };
+            if to.answer.n_tokens == 0 {
+                to.answer.first_s = began.elapsed().as_secs_f64();
+            }
+            batch.clear();
+            if let Some(end) = self.take(token, to, choice, &mut batch)? {
+                to.answer.end = end;
+                return Ok(());
+            }
+            // What must follow anyway is not chosen.
+            while let (true, Some(forced)) = (batch.len() < room, choice.forced()?) {
+                if let Some(end) = self.take(forced, to, choice, &mut batch)? {
+                    to.answer.end = end;
+                    return Ok(());
+                }
+            }
+            if choice.is_over()? {
+                to.answer.end = End::Complete;
+                return Ok(());
+            }
+            let n_sure = batch.len();
+            if choice.is_free() {
+                let most = (room - n_sure).min(MAX_DRAFT);
+                batch.extend_from_slice(drafts.find(&to.text, most));
+            }
+            let n_drafted = batch.len() - n_sure;
+            let wanted = match n_drafted {
+                0 => choice.wanted()?,
+                n => Wanted::Rows(n + 1),
+            };
+            (self.model).forward_for(&self.exec, &batch, wanted, &mut self.state);
+            row = 0;
+            while row < n_drafted && chosen.is_none() {
+                let token = choice.choose(self.state.logits(), row, &to.text)?;
+                if token != batch[n_sure + row] || self.tokenizer.is_end(token) {
+                    chosen = Some(token);
+                } else if let Some(end) = self.take(token, to, choice, &mut Vec::new())? {
+                    to.answer.end = end;
+                    return Ok(());
+                } else {
+                    row += 1;
+                }
+            }
+            if n_drafted > 0 {
+                drafts.learn(n_drafted, row);
+                let n_wrong = n_drafted - row;
+                self.state.truncate(self.state.tokens().len() - n_wrong);
+            }
+        }
+    }
+
+    /// Tokens that may still be written.
+    fn room(&self, to: &Writing<'_>) -> usize {
+        let in_state = self.state.n_ctx() - self.state.tokens().len();
+        in_state.min(self.max_tokens.saturating_sub(to.answer.n_tokens))
+    }
+
+    /// Says a token, and puts it where the next pass begins; how the answer ends with it, if it does.
+    fn take(
+        &self,
+        token: u32,
+        to: &mut Writing<'_>,
+        choice: &mut Choice<'_>,
+        batch: &mut Vec<u32>,
+    ) -> Result<Option<End>, AnswerError> {
+        if self.tokenizer.is_end(token) {
+            return Ok(Some(End::Complete));
+        }
+        choice.take(token)?;
+        batch.push(token);
+        let goes_on = to.add(token, self.tokenizer.token_bytes(token));
+        Ok((!goes_on).then_some(End::Stopped))
     }
 
     /// The tokens of a conversation that leave room for an answer.
     fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, AnswerError> {
         let room = self.state.n_ctx() - self.max_tokens;
-        let all = self.tokens(messages)?;
+        let all = self.encoded(messages)?;
         if all.len() <= room {
             return Ok(all);
         }
@@ -178,9 +342,9 @@ impl Answerer {
         while kept.len() >= first + 3 && n > room / 2 {
             // A question goes with its answer.
             kept.drain(first..first + 2);
-            n = self.tokens(&kept)?.len();
+            n = self.encoded(&kept)?.len();
         }
-        let tokens = self.tokens(&kept)?;
+        let tokens = self.encoded(&kept)?;
         match tokens.len() <= room {
             true => Ok(tokens),
             false => Err(AnswerError::TooLong {
@@ -190,7 +354,7 @@ impl Answerer {
         }
     }
 
-    fn tokens(&self, messages: &[Message]) -> Result<Vec<u32>, AnswerError> {
+    fn encoded(&self, messages: &[Message]) -> Result<Vec<u32>, AnswerError> {
         let text = self.chat.prompt(messages, &self.tokenizer)?;
         let mut tokens = self.tokenizer.encode(&text, true);
         // Some templates write the mark of the beginning themselves.
@@ -204,19 +368,83 @@ impl Answerer {
 
     /// Brings the state to the end of `prompt`, unless it is ended; how many tokens were known, and whether all
     /// was read.
-    fn read(&mut self, prompt: &[u32], say: &mut dyn FnMut(&str) -> bool) -> (usize, bool) {
-        let known = self.state.tokens().iter().zip(prompt);
-        let n_known = known.take_while(|(a, b)| a == b).count();
+    fn read(
+        &mut self,
+        prompt: &[u32],
+        wanted: Wanted<'_>,
+        say: &mut dyn FnMut(&str) -> bool,
+    ) -> (usize, bool) {
+        let mut n_known = n_common(self.state.tokens(), prompt);
+        if let Some(n_dropped) = gap(self.state.tokens(), prompt, n_known) {
+            (self.model).shift(&self.exec, &mut self.state, n_known, n_dropped);
+            n_known = n_common(self.state.tokens(), prompt);
+        }
         // The last token is read again: what follows it is wanted.
         let n_known = n_known.min(prompt.len().saturating_sub(1));
         self.state.truncate(n_known);
-        for batch in prompt[n_known..].chunks(MAX_BATCH) {
+        let mut left = &prompt[n_known..];
+        while !left.is_empty() {
             if !say("") {
                 return (n_known, false);
             }
-            self.model.forward(&self.exec, batch, &mut self.state);
+            let (batch, after) = left.split_at(left.len().min(self.read_tokens));
+            let wanted = if after.is_empty() {
+                wanted
+            } else {
+                Wanted::Rows(1)
+            };
+            (self.model).forward_for(&self.exec, batch, wanted, &mut self.state);
+            left = after;
         }
         (n_known, !prompt.is_empty())
+    }
+}
+
+/// Fewer tokens than this are read again rather than moved.
+const FEWEST_MOVED: usize = 16;
+
+/// Tokens that both begin with.
+fn n_common(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+/// How many tokens of `old` behind the first `n_known` are left out of `new`, which goes on as `old` does behind
+/// them: the oldest turns of a conversation that has grown too long. None where nothing is gained by that.
+fn gap(old: &[u32], new: &[u32], n_known: usize) -> Option<usize> {
+    let (old, new) = (&old[n_known..], &new[n_known..]);
+    let gain = |n_dropped: usize| n_common(&old[n_dropped..], new);
+    let best =
+        (1..old.len()).max_by_key(|n_dropped| (gain(*n_dropped), std::cmp::Reverse(*n_dropped)))?;
+    (gain(best) >= FEWEST_MOVED).then_some(best)
+}
+
+/// What is being written.
+struct Writing<'a> {
+    /// All tokens: the conversation's and the answer's.
+    text: Vec<u32>,
+    speech: Speech,
+    answer: Answer,
+    say: &'a mut dyn FnMut(&str) -> bool,
+}
+
+impl Writing<'_> {
+    /// Says a token; whether more is wanted.
+    fn add(&mut self, token: u32, bytes: &[u8]) -> bool {
+        self.text.push(token);
+        self.answer.n_tokens += 1;
+        let new = self.speech.add(bytes);
+        self.answer.text.push_str(new);
+        (self.say)(new)
+    }
+
+    /// The answer, with what is left of its last character.
+    fn finish(mut self) -> Answer {
+        let rest = self.speech.rest();
+        if !rest.is_empty() {
+            self.answer.text.push_str(&rest);
+            (self.say)(&rest);
+        }
+        self.answer
     }
 }
 
@@ -257,6 +485,21 @@ impl Speech {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_left_out_of_a_text_is_found() {
+        let old: Vec<u32> = (0..100).collect();
+        let shorter = |n_kept: usize, n_dropped: usize| -> Vec<u32> {
+            let kept = old[..n_kept].iter().chain(&old[n_kept + n_dropped..]);
+            kept.copied().chain([7, 7, 7]).collect()
+        };
+        assert_eq!(gap(&old, &shorter(10, 30), 10), Some(30));
+        assert_eq!(gap(&old, &shorter(0, 1), 0), Some(1));
+        // Too little is left to be worth it, or nothing was left out.
+        assert_eq!(gap(&old, &shorter(10, 80), 10), None);
+        assert_eq!(gap(&old, &shorter(100, 0), 100), None);
+        assert_eq!(gap(&[], &[1], 0), None);
+    }
 
     #[test]
     fn characters_come_whole() {

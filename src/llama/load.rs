@@ -7,7 +7,7 @@ use crate::kernels::{BlockFormat, Cpu};
 use crate::nn::{Compute, Linear, Loader, RmsNorm};
 
 use super::rope::Turns;
-use super::{KvType, Layer, Llama, MAX_BATCH, Residual};
+use super::{KvType, Layer, Llama, MAX_BATCH, MAX_LOGIT_ROWS, Residual};
 
 impl Llama {
     /// Loads all weights, packed for `cpu`: blocks stay the file's, other types become 8-bit blocks, or all
@@ -134,7 +134,7 @@ impl Memory {
         Memory {
             weights: weights.sum(),
             kv_token: 2 * dims.n_layer * dims.n_kv_head * head_bytes,
-            buffers: MAX_BATCH * 5 * row + 4 * 4 * dims.n_vocab,
+            buffers: MAX_BATCH * 5 * row + 4 * (MAX_LOGIT_ROWS + 3) * dims.n_vocab,
         }
     }
 

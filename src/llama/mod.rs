@@ -8,6 +8,8 @@
 
 mod cache;
 mod chat;
+mod choice;
+mod draft;
 mod generate;
 pub mod grammar;
 mod load;
@@ -15,6 +17,8 @@ mod rope;
 mod sampler;
 pub mod saved;
 mod shift;
+
+use std::ops::Range;
 
 use crate::format::{Family, LlamaDims};
 use crate::kernels::{self, Exec, Gate, Mask, QuantizedRows, SPLIT_ELEMENTS};
@@ -24,13 +28,29 @@ use rope::{Angles, Turns};
 
 pub use cache::KvType;
 pub use chat::{Chat, ChatError, Message, Role};
-pub use generate::{Answer, AnswerError, Answerer, End};
+pub use generate::{Answer, AnswerError, Answerer, Asking, End};
 pub use grammar::{Allowed, Constraint, ConstraintError, Grammar, GrammarError, Position, Tokens};
 pub use load::{KV_TOKEN_PLAN, Memory};
 pub use sampler::Sampling;
 
 /// Most tokens that go through the layers at once.
 pub const MAX_BATCH: usize = 256;
+
+/// Most positions whose logits are computed at once: a token and a draft of what follows.
+pub const MAX_LOGIT_ROWS: usize = 9;
+
+/// Outputs that are computed together where only some are wanted.
+const OUTPUT_BLOCK: usize = 64;
+
+/// Which logits are wanted.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted<'a> {
+    /// All, after each of so many of the last tokens, at most [`MAX_LOGIT_ROWS`].
+    Rows(usize),
+    /// Those of these tokens (sorted) after the last token. Of the others some may be there; the rest is
+    /// minus infinity.
+    Of(&'a [u32]),
+}
 
 /// The weights.
 pub struct Llama {
@@ -114,8 +134,9 @@ pub struct State {
     angles: Angles,
     local_angles: Angles,
     rows: QuantizedRows,
-    /// `[n_vocab]`
+    /// `[MAX_LOGIT_ROWS, n_vocab]`, of which `n_logit_rows` are known.
     logits: Vec<f32>,
+    n_logit_rows: usize,
 }
 
 impl State {
@@ -139,9 +160,10 @@ impl State {
         self.tokens.truncate(n);
     }
 
-    /// The logits after the last token, `[n_vocab]`.
+    /// The logits that were computed last, `[rows, n_vocab]`.
     pub fn logits(&self) -> &[f32] {
-        &self.logits
+        let n_vocab = self.logits.len() / MAX_LOGIT_ROWS;
+        &self.logits[..self.n_logit_rows * n_vocab]
     }
 
     /// Memory held.
@@ -212,15 +234,31 @@ impl Llama {
             angles: Angles::for_rows(n, self.turns.n_pairs()),
             local_angles: Angles::for_rows(n, self.turns.n_pairs()),
             rows: QuantizedRows::with_capacity(n, widest),
-            logits: vec![0.0; n_vocab],
+            logits: vec![0.0; MAX_LOGIT_ROWS * n_vocab],
+            n_logit_rows: 0,
         }
     }
 
     /// Appends `tokens` to the text and returns the logits after the last one, `[n_vocab]`.
     ///
     /// # Panics
-    /// If there is no token, one is none of the vocabulary's, or the text would grow beyond `n_ctx`; callers bound that.
+    /// As [`Llama::forward_for`].
     pub fn forward<'s>(&self, exec: &Exec, tokens: &[u32], state: &'s mut State) -> &'s [f32] {
+        self.forward_for(exec, tokens, Wanted::Rows(1), state)
+    }
+
+    /// Appends `tokens` to the text and returns the logits that are wanted, `[rows, n_vocab]`.
+    ///
+    /// # Panics
+    /// If there is no token, one is none of the vocabulary's, the text would grow beyond `n_ctx`, or logits of
+    /// more rows are wanted than go through the layers together; callers bound that.
+    pub fn forward_for<'s>(
+        &self,
+        exec: &Exec,
+        tokens: &[u32],
+        wanted: Wanted<'_>,
+        state: &'s mut State,
+    ) -> &'s [f32] {
         assert!(!tokens.is_empty(), "nothing to read");
         assert!(
             state.tokens.len() + tokens.len() <= state.n_ctx,
@@ -232,11 +270,11 @@ impl Llama {
                 left -= batch.len();
                 self.pass(exec, batch, state);
                 if left == 0 {
-                    self.project(exec, batch.len(), state);
+                    self.project(exec, batch.len(), wanted, state);
                 }
             }
         });
-        &state.logits
+        state.logits()
     }
 
     /// Takes a batch through the layers, into `state.x`.
@@ -394,12 +432,47 @@ impl Llama {
         (layer.down).forward(exec, gated, &mut state.rows, spare, x);
     }
 
-    /// The logits after the last of `n` rows.
-    fn project(&self, exec: &Exec, n: usize, state: &mut State) {
-        let d = self.dims.n_state;
-        let (last, h) = (&state.x[(n - 1) * d..n * d], &mut state.h[..d]);
+    /// The logits that are wanted after the last of `n` rows.
+    fn project(&self, exec: &Exec, n: usize, wanted: Wanted<'_>, state: &mut State) {
+        let LlamaDims {
+            n_state: d,
+            n_vocab,
+            ..
+        } = self.dims;
+        let n_rows = match wanted {
+            Wanted::Rows(n) => n,
+            Wanted::Of(_) => 1,
+        };
+        assert!(
+            (1..=MAX_LOGIT_ROWS.min(n)).contains(&n_rows),
+            "rows of logits"
+        );
+        let (last, h) = (
+            &state.x[(n - n_rows) * d..n * d],
+            &mut state.h[..n_rows * d],
+        );
         self.norm.forward(exec, last, h);
         let output = self.output.as_ref().unwrap_or(&self.embedding);
-        output.forward(exec, h, &mut state.rows, Output::Plain, &mut state.logits);
+        let logits = &mut state.logits[..n_rows * n_vocab];
+        state.n_logit_rows = n_rows;
+        let Wanted::Of(tokens) = wanted else {
+            return output.forward(exec, h, &mut state.rows, Output::Plain, logits);
+        };
+        logits.fill(f32::NEG_INFINITY);
+        for outputs in blocks_with(tokens, n_vocab) {
+            let logits = &mut logits[outputs.clone()];
+            output.forward_outputs(exec, h, &mut state.rows, outputs, logits);
+        }
     }
+}
+
+/// The blocks of outputs that these tokens (sorted) are in; neighbours are one.
+fn blocks_with(tokens: &[u32], n_vocab: usize) -> impl Iterator<Item = Range<usize>> {
+    let block = |token: &u32| *token as usize / OUTPUT_BLOCK;
+    let runs = tokens.chunk_by(move |a, b| block(b) - block(a) <= 1);
+    runs.filter_map(move |run| {
+        let (first, last) = (run.first()?, run.last()?);
+        let end = (block(last) + 1) * OUTPUT_BLOCK;
+        Some(block(first) * OUTPUT_BLOCK..end.min(n_vocab))
+    })
 }

@@ -40,9 +40,7 @@ const PENALTY_TOKENS: usize = 64;
 pub(super) struct Sampler {
     how: Sampling,
     random: Random,
-    /// The logits with penalties.
-    logits: Vec<f32>,
-    /// Tokens and their weights, the likeliest first.
+    /// Tokens with their logits and then their weights, the likeliest first.
     candidates: Vec<(u32, f32)>,
 }
 
@@ -52,21 +50,35 @@ impl Sampler {
         Sampler {
             how,
             random: Random::new(how.seed),
-            logits: Vec::with_capacity(n_vocab),
             candidates: Vec::with_capacity(n_vocab),
         }
     }
 
-    /// The next token after `said`; none where the logits are no numbers (a damaged model).
-    pub(super) fn choose(&mut self, logits: &[f32], said: &[u32]) -> Option<u32> {
-        self.logits.clear();
-        self.logits.extend_from_slice(logits);
+    /// The next token after `said`, one of `allowed` where there is such a list; none where the logits are no
+    /// numbers (a damaged model).
+    pub(super) fn choose(
+        &mut self,
+        logits: &[f32],
+        said: &[u32],
+        allowed: Option<&[u32]>,
+    ) -> Option<u32> {
+        let is_plain = self.how.temperature <= 0.0 && self.how.repeat_penalty == 1.0;
+        if let (true, None) = (is_plain, allowed) {
+            return likeliest((0..).zip(logits.iter().copied())).map(|(token, _)| token);
+        }
+        self.candidates.clear();
+        match allowed {
+            None => self.candidates.extend((0..).zip(logits.iter().copied())),
+            Some(allowed) => {
+                let of = |&token: &u32| Some((token, *logits.get(token as usize)?));
+                self.candidates.extend(allowed.iter().filter_map(of));
+            }
+        }
         self.penalise(said);
-        let best = argmax(&self.logits)?;
+        let (best, largest) = likeliest(self.candidates.iter().copied())?;
         if self.how.temperature <= 0.0 {
             return Some(best);
         }
-        let largest = self.logits[best as usize];
         self.weigh(largest);
         let total: f32 = self.candidates.iter().map(|(_, weight)| weight).sum();
         let mut left = self.random.unit_f32() * total;
@@ -87,26 +99,26 @@ impl Sampler {
             if recent[..i].contains(&token) {
                 continue;
             }
-            if let Some(logit) = self.logits.get_mut(token as usize) {
-                *logit = if *logit > 0.0 {
-                    *logit / penalty
-                } else {
-                    *logit * penalty
+            // They are in the order of their numbers.
+            let found = (self.candidates).binary_search_by_key(&token, |(token, _)| *token);
+            if let Ok(at) = found {
+                let logit = &mut self.candidates[at].1;
+                *logit = match *logit > 0.0 {
+                    true => *logit / penalty,
+                    false => *logit * penalty,
                 };
             }
         }
     }
 
-    /// The tokens that may be chosen, each with its weight.
+    /// Leaves the tokens that may be chosen, each with its weight.
     fn weigh(&mut self, largest: f32) {
         let how = self.how;
-        let weight = |logit: f32| ((logit - largest) / how.temperature).exp();
-        let all = (0..)
-            .zip(&self.logits)
-            .map(|(token, &logit)| (token, weight(logit)));
-        self.candidates.clear();
-        self.candidates
-            .extend(all.filter(|(_, weight)| *weight > 0.0 && *weight >= how.min_p));
+        for (_, value) in &mut self.candidates {
+            *value = ((*value - largest) / how.temperature).exp();
+        }
+        let may_be = |(_, weight): &(u32, f32)| *weight > 0.0 && *weight >= how.min_p;
+        self.candidates.retain(may_be);
         let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         if how.top_k > 0 && how.top_k < self.candidates.len() {
             self.candidates.select_nth_unstable_by(how.top_k, order);
@@ -125,15 +137,15 @@ impl Sampler {
     }
 }
 
-/// The first of the largest numbers; none where there is no number.
-fn argmax(x: &[f32]) -> Option<u32> {
+/// The first of those with the largest number; none where there is no number.
+fn likeliest(all: impl Iterator<Item = (u32, f32)>) -> Option<(u32, f32)> {
     let mut best: Option<(u32, f32)> = None;
-    for (i, &value) in (0..).zip(x) {
+    for (token, value) in all {
         if value.is_finite() && best.is_none_or(|(_, largest)| value > largest) {
-            best = Some((i, value));
+            best = Some((token, value));
         }
     }
-    best.map(|(i, _)| i)
+    best
 }
 
 #[cfg(test)]
@@ -154,7 +166,7 @@ mod tests {
         let mut sampler = Sampler::new(how, logits.len());
         let mut counts = vec![0; logits.len()];
         for _ in 0..10_000 {
-            let token = sampler.choose(logits, said);
+            let token = sampler.choose(logits, said, None);
             counts[token.unwrap_or(0) as usize] += 1;
         }
         counts
@@ -202,13 +214,33 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_allowed_is_chosen() {
+        let logits = [3.0, 1.0, 2.0, 0.0];
+        for how in [
+            WARM,
+            Sampling {
+                temperature: 0.0,
+                ..WARM
+            },
+        ] {
+            let mut sampler = Sampler::new(how, 4);
+            for _ in 0..100 {
+                let token = sampler.choose(&logits, &[1], Some(&[1, 3]));
+                assert!(matches!(token, Some(1 | 3)), "{token:?}");
+            }
+        }
+        let mut sampler = Sampler::new(WARM, 4);
+        assert_eq!(sampler.choose(&logits, &[], Some(&[9])), None);
+    }
+
+    #[test]
     fn logits_that_are_no_numbers_choose_nothing() {
         let mut sampler = Sampler::new(WARM, 3);
-        assert_eq!(sampler.choose(&[f32::NAN; 3], &[]), None);
+        assert_eq!(sampler.choose(&[f32::NAN; 3], &[], None), None);
         assert_eq!(
-            sampler.choose(&[f32::NAN, 1.0, f32::NEG_INFINITY], &[]),
+            sampler.choose(&[f32::NAN, 1.0, f32::NEG_INFINITY], &[], None),
             Some(1)
         );
-        assert_eq!(sampler.choose(&[], &[]), None);
+        assert_eq!(sampler.choose(&[], &[], None), None);
     }
 }

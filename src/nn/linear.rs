@@ -1,5 +1,7 @@
 //! The linear layer: one type for every weight format.
 
+use std::ops::Range;
+
 use crate::kernels::{
     self, Activation, BlockFormat, Cpu, Epilogue, Exec, PackedBlocks, PackedF32, PackedI8,
     QuantizedRows, Store,
@@ -146,6 +148,33 @@ impl Linear {
             Weights::Blocks(w) => {
                 rows.quantize_blocks(exec, x, w.n_in());
                 kernels::matmul_blocks(exec, rows, w, &epilogue, out);
+            }
+        }
+    }
+
+    /// Some of the outputs only, without what comes after the product: out `[n, outputs.len()]`.
+    pub fn forward_outputs(
+        &self,
+        exec: &Exec,
+        x: &[f32],
+        rows: &mut QuantizedRows,
+        outputs: Range<usize>,
+        out: &mut [f32],
+    ) {
+        let epilogue = Epilogue {
+            bias: self.bias.as_ref().map(|bias| &bias[outputs.clone()]),
+            activation: Activation::None,
+            store: Store::Overwrite,
+        };
+        match &self.weights {
+            Weights::F32(w) => kernels::matmul_f32_rows(exec, x, w, outputs, &epilogue, out),
+            Weights::I8(w) => {
+                rows.quantize(exec, x, w.n_in());
+                kernels::matmul_i8_rows(exec, rows, w, outputs, &epilogue, out);
+            }
+            Weights::Blocks(w) => {
+                rows.quantize_blocks(exec, x, w.n_in());
+                kernels::matmul_blocks_rows(exec, rows, w, outputs, &epilogue, out);
             }
         }
     }

@@ -126,24 +126,37 @@ pub fn header(
     (n_state, n_ff): (u32, u32),
     n_heads: (u32, u32),
 ) -> Gguf {
+    let tokens = ["<unk>", "<s>", "</s>", "\u{2581}a", "b"];
+    header_with(family, n_layer, (n_state, n_ff), n_heads, &tokens)
+}
+
+/// The same with other tokens; the first three are marks, and the likeliest are first.
+pub fn header_with(
+    family: &str,
+    n_layer: u32,
+    (n_state, n_ff): (u32, u32),
+    n_heads: (u32, u32),
+    tokens: &[&str],
+) -> Gguf {
+    let kinds: Vec<i32> = (0..tokens.len()).map(|i| [2, 3, 3, 1][i.min(3)]).collect();
+    let scores: Vec<f32> = (0..tokens.len())
+        .map(|i| -(i.max(2) as f32 - 2.0))
+        .collect();
     let key = |rest: &str| format!("{family}.{rest}");
     Gguf::default()
         .text("general.architecture", family)
         .text("general.name", "made up")
         .int(&key("block_count"), n_layer)
-        .int(&key("context_length"), 64)
+        .int(&key("context_length"), 1024)
         .int(&key("embedding_length"), n_state)
         .int(&key("feed_forward_length"), n_ff)
         .int(&key("attention.head_count"), n_heads.0)
         .int(&key("attention.head_count_kv"), n_heads.1)
         .float(&key("attention.layer_norm_rms_epsilon"), 1e-5)
         .text("tokenizer.ggml.model", "llama")
-        .texts(
-            "tokenizer.ggml.tokens",
-            &["<unk>", "<s>", "</s>", "\u{2581}a", "b"],
-        )
-        .ints("tokenizer.ggml.token_type", &[2, 3, 3, 1, 1])
-        .floats("tokenizer.ggml.scores", &[0.0, 0.0, 0.0, -1.0, -2.0])
+        .texts("tokenizer.ggml.tokens", tokens)
+        .ints("tokenizer.ggml.token_type", &kinds)
+        .floats("tokenizer.ggml.scores", &scores)
         .int("tokenizer.ggml.bos_token_id", 1)
         .int("tokenizer.ggml.eos_token_id", 2)
 }

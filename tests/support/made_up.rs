@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hark::quant::BlockType;
 
-use super::gguf::{Gguf, header};
+use super::gguf::{Gguf, header_with};
 use super::random::Random;
 
 /// Numbers of a position.
@@ -48,7 +48,21 @@ impl MadeUp {
         let key = |rest: &str| format!("{}.{rest}", self.family);
         let sizes = (N_STATE as u32, N_FF as u32);
         let heads = (N_HEAD as u32, N_KV_HEAD as u32);
-        header(self.family, self.n_layer as u32, sizes, heads)
+        let mut tokens: Vec<String> = [
+            "<unk>",
+            "<s>",
+            "</s>",
+            "\u{2581}a",
+            "\u{2581}b",
+            "a",
+            "b",
+            "\u{2581}",
+        ]
+        .map(str::to_owned)
+        .into();
+        tokens.extend((tokens.len()..N_VOCAB).map(|i| format!("\u{2581}w{i}")));
+        let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+        header_with(self.family, self.n_layer as u32, sizes, heads, &tokens)
             .int(&key("attention.key_length"), self.d_head as u32)
             .int(&key("attention.value_length"), self.d_head as u32)
             .int("gemma3.attention.sliding_window", 12)
