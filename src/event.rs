@@ -278,6 +278,30 @@ pub enum Event {
         #[serde(skip)]
         trace: Option<Arc<Trace>>,
     },
+    /// The speaker pauses, and this may be all of it; where there is a responder, which begins to answer.
+    Pause {
+        /// Utterance.
+        id: u64,
+        /// Audio heard so far.
+        t: Seconds,
+        /// What would be its text.
+        text: String,
+        /// As in a final.
+        #[serde(skip)]
+        readings: Option<Readings>,
+        /// As in a final.
+        #[serde(skip)]
+        wake: Option<WakeHeard>,
+    },
+    /// An utterance that is no command is a question to the responder.
+    Question {
+        /// Utterance.
+        id: u64,
+        /// When it was decided, in audio time.
+        t: Seconds,
+        /// What is asked.
+        text: String,
+    },
     /// An utterance begins with a wake phrase.
     Wake {
         /// Utterance.
@@ -328,7 +352,8 @@ pub enum Event {
         score: Option<f32>,
         /// Why: `no_match`, `below_threshold`, `ambiguous`, `interrupted` (it broke off),
         /// `not_addressed` (no wake phrase, or nobody held the button), `never_mind`,
-        /// `nothing_to_repeat`, `no_timer`, `which_timer` or `too_many_timers`.
+        /// `nothing_to_repeat`, `no_timer`, `which_timer`, `too_many_timers`, `own_voice` (what hark said
+        /// itself) or `no_answer` (the responder has failed).
         reason: &'static str,
     },
     /// An action was carried out, or not.

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! audio ──▶ vad ──▶ dsp (mel) ──▶ whisper (encoder, decoder) ──▶ command ──▶ actions
+//!   │                                                            └──▶ respond (llama) ──▶ speech
 //!   └────────────── pipeline: the wiring, on the sample clock ─────────────┘
 //! ```
 //!
@@ -14,7 +15,7 @@
 //!   code for the CPU at run time and is checked against a scalar reference.
 //!
 //! Modules import downward only: `clock error event guard place process random stats` · `quant kernels dsp` ·
-//! `format nn text` · `llama vad whisper` · `audio command speech` · `config dialogue ledger pipeline` ·
+//! `format nn text` · `llama vad whisper` · `audio command respond speech` · `config dialogue ledger pipeline` ·
 //! `daemon cli`; `models` stands beside `format`. `tests/tidy.rs` holds that.
 
 pub(crate) mod clock;
@@ -42,6 +43,7 @@ pub mod whisper;
 
 pub mod audio;
 pub mod command;
+pub mod respond;
 pub mod speech;
 
 pub mod config;

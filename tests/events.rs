@@ -77,6 +77,18 @@ fn events() -> Vec<Event> {
             score: 0.0,
             margin: None,
         },
+        Event::Pause {
+            id: 3,
+            t: Seconds(3.4),
+            text: "Turn on the".to_owned(),
+            readings: None,
+            wake: None,
+        },
+        Event::Question {
+            id: 9,
+            t: Seconds(20.0),
+            text: "What is the time?".to_owned(),
+        },
         Event::Rejected {
             id: 4,
             t: Seconds(9.1),

@@ -9,8 +9,12 @@
 #[path = "support/random.rs"]
 mod random;
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
+use hark::command::{Match, MatchOptions, Matcher};
+use hark::config::Config;
 use hark::llama::{Constraint, Grammar, Tokens};
 use random::Random;
 use serde_json::{Map, Value, json};
@@ -40,8 +44,7 @@ const TEXTS: [&str; 5] = ["kitchen", "", "tab\tbed", "é😀", "\"\\"];
 
 #[test]
 fn what_is_drawn_fulfils_its_schema() {
-    let n_samples = std::env::var("HARK_GRAMMAR_SAMPLES");
-    let n_samples: u64 = n_samples.map_or(N_SAMPLES, |n| n.parse().unwrap());
+    let n_samples = n_samples();
     let tokens = Arc::new(vocabulary());
     assert!(tokens.len() > 2500, "{}", tokens.len());
     let (mut n_tokens, mut n_bytes) = (0u64, 0);
@@ -66,6 +69,48 @@ fn what_is_drawn_fulfils_its_schema() {
     println!("{n_samples} texts, {n_tokens} tokens, {n_bytes} bytes");
     // Else little has been drawn.
     assert!(n_tokens > 4 * n_samples);
+}
+
+/// Texts that are drawn of schemas; a tenth as many are of commands.
+fn n_samples() -> u64 {
+    let n_samples = std::env::var("HARK_GRAMMAR_SAMPLES");
+    n_samples.map_or(N_SAMPLES, |n| n.parse().unwrap())
+}
+
+/// The files with commands that are shipped; none has rules about contexts or a slot that may be filled twice.
+const COMMAND_FILES: [&str; 5] = [
+    "config.toml",
+    "examples/coffee.toml",
+    "examples/home.toml",
+    "examples/desktop.toml",
+    "examples/demo/config.toml",
+];
+
+#[test]
+fn what_is_drawn_of_commands_is_a_command() {
+    let tokens = Arc::new(vocabulary());
+    let n_samples = n_samples() / 10 / COMMAND_FILES.len() as u64;
+    let mut random = Random::new(5);
+    for path in COMMAND_FILES {
+        let config = Config::load(Some(Path::new(path))).unwrap();
+        let grammar = &config.commands.grammar;
+        let matcher = Matcher::new(grammar.clone(), MatchOptions::default());
+        let rules = format!("root ::= sentence\n{}", grammar.gbnf().unwrap());
+        let rules = Arc::new(Grammar::from_gbnf(&rules).unwrap());
+        let mut constraint = Constraint::new(rules, tokens.clone()).unwrap();
+        let mut n_tokens = 0;
+        let mut drawn = BTreeSet::new();
+        for _ in 0..n_samples {
+            let text = draw(&mut constraint, &tokens, &mut random, &mut n_tokens);
+            let text = String::from_utf8(text).unwrap();
+            let found = matcher.match_text(&text);
+            let Match::Accepted { command, .. } = found else {
+                panic!("{path}: {text:?}: {found:?}");
+            };
+            drawn.insert(command);
+        }
+        assert_eq!(drawn.len(), grammar.n_commands(), "{path}: {drawn:?}");
+    }
 }
 
 /// A text from its first token to its end.

@@ -36,6 +36,7 @@ pub(crate) mod output;
 mod progress;
 mod reload;
 mod replay;
+mod responder;
 mod run;
 mod setup;
 mod signals;

@@ -15,6 +15,7 @@ use crate::daemon::{Priority, Renewal, Request, Service, Situation, Systemd, set
 use crate::error::Kind;
 use crate::guard::supervised;
 use crate::pipeline::{Abort, Settings, Stages};
+use crate::respond::ResponderSetup;
 use crate::whisper::Model;
 
 /// Where the outcome of a reload goes; whoever asked may be gone.
@@ -31,7 +32,7 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Loads everything.
     pub(crate) fn load(setup: &Setup) -> Result<Self, Failure> {
-        let mut settings = settings_of(setup);
+        let mut settings = settings_of(setup, None)?;
         let model = setup.model()?;
         settings.smaller = setup.smaller_model()?;
         Ok(Loaded {
@@ -46,7 +47,7 @@ impl Loaded {
         if setup.wanted_models() != self.wanted {
             return Loaded::load(setup);
         }
-        let mut settings = settings_of(setup);
+        let mut settings = settings_of(setup, self.settings.responder.as_ref())?;
         settings.smaller.clone_from(&self.settings.smaller);
         Ok(Loaded {
             settings,
@@ -63,12 +64,12 @@ impl Loaded {
     }
 }
 
-fn settings_of(setup: &Setup) -> Settings {
+fn settings_of(setup: &Setup, known: Option<&ResponderSetup>) -> Result<Settings, Failure> {
     let ledger = &setup.config.ledger;
-    Settings {
+    Ok(Settings {
         keep_audio: ledger.enabled && ledger.audio,
-        ..setup.settings(None)
-    }
+        ..setup.settings_with_responder(None, known)?
+    })
 }
 
 /// Reads the configuration again whenever somebody asks.

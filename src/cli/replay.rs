@@ -50,7 +50,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     let setup = Setup::load(globals)?;
     let spec = setup::file_or_stdin(&args.file, args.raw.as_deref())?;
     let source = crate::audio::open(&spec)?;
-    let settings = setup.settings(args.language.as_deref());
+    let settings = setup.settings_with_responder(args.language.as_deref(), None)?;
     let model = setup.model()?;
     let stop = signals.begin();
     let act = if args.act {

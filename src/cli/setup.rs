@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
+use super::responder::responder;
 use super::{Failure, Globals, logging};
 use crate::audio::{
     self, AudioError, AudioSource, CaptureConfig, FrontOptions, Microphone, PcmSpec, SourceSpec,
@@ -18,6 +19,7 @@ use crate::kernels::{Cpu, Exec};
 use crate::models;
 use crate::nn::Compute;
 use crate::pipeline::{Commands, Settings};
+use crate::respond::ResponderSetup;
 use crate::stats::Stats;
 use crate::vad::{EndpointConfig, SegmenterConfig};
 use crate::whisper::{Model, Options, Task, Thresholds, Window, WordTimes};
@@ -190,6 +192,7 @@ impl Setup {
             smaller: None,
             commands: None,
             speech: self.config.speech.clone(),
+            responder: None,
             keep_audio: false,
         }
     }
@@ -199,6 +202,22 @@ impl Setup {
         let mut settings = self.settings_without_commands(language);
         settings.segmenter.endpoint.min_silence_ms = self.config.stream.min_silence_ms;
         settings
+    }
+
+    /// As [`Setup::settings`], with what answers; `known` is one whose model is loaded already.
+    pub(crate) fn settings_with_responder(
+        &self,
+        language: Option<&str>,
+        known: Option<&ResponderSetup>,
+    ) -> Result<Settings, Failure> {
+        let mut settings = self.settings(language);
+        settings.responder = responder(self, known)?;
+        if let Some(setup) = &settings.responder {
+            let none = || Commands::new(&self.config.commands, &self.config.dialogue);
+            let commands = settings.commands.get_or_insert_with(none);
+            commands.responder = Some(setup.options.calls);
+        }
+        Ok(settings)
     }
 
     fn commands(&self) -> Option<Commands> {

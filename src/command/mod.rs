@@ -16,6 +16,7 @@ mod builtin;
 pub mod calibrate;
 mod compile;
 mod context;
+pub mod gbnf;
 pub mod graph;
 mod heard;
 mod lattice;

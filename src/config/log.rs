@@ -8,10 +8,10 @@ use super::{ConfigError, LogConfig};
 use crate::command::mistake::nearest;
 
 /// The parts of hark that may have a level of their own: its top-level modules, in alphabetical order.
-pub(crate) const PARTS: [&str; 27] = [
+pub(crate) const PARTS: [&str; 28] = [
     "audio", "cli", "clock", "command", "config", "daemon", "dialogue", "dsp", "error", "event",
     "format", "guard", "kernels", "ledger", "llama", "models", "nn", "pipeline", "place",
-    "process", "quant", "random", "speech", "stats", "text", "vad", "whisper",
+    "process", "quant", "random", "respond", "speech", "stats", "text", "vad", "whisper",
 ];
 
 const LEVELS: [(&str, LevelFilter); 6] = [

@@ -22,6 +22,7 @@ use crate::command::{
 use crate::error::{Classify, Kind};
 use crate::kernels::BlockFormat;
 use crate::place::Place;
+use crate::respond::ResponderOptions;
 use crate::speech::SpeechOptions;
 use crate::whisper::stream::StreamSettings;
 
@@ -33,6 +34,7 @@ mod home_assistant;
 mod include;
 mod lists;
 mod log;
+mod responder;
 mod sections;
 mod speech;
 mod yaml;
@@ -62,6 +64,8 @@ pub struct Config {
     pub stream: StreamConfig,
     /// What speaks.
     pub speech: SpeechOptions,
+    /// What answers what is no command.
+    pub responder: ResponderOptions,
     /// How other programs talk to the daemon.
     pub control: ControlConfig,
     /// What is written down of what was heard.
@@ -471,6 +475,7 @@ impl Config {
         let mut root = document.parse()?;
         sections::read(&mut root, &mut config)?;
         speech::read(&mut root, &mut config.speech)?;
+        responder::read(&mut root, &mut config.responder)?;
         let mut mistakes = Vec::new();
         let found = (&mut mistakes, &mut config.remarks);
         dialogue::read(&mut root, &mut config.dialogue, found)?;

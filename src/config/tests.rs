@@ -25,6 +25,7 @@ fn settings(config: &Config) -> String {
         whisper,
         stream,
         speech,
+        responder,
         control,
         ledger,
         commands,
@@ -33,7 +34,8 @@ fn settings(config: &Config) -> String {
     let (matching, running) = (commands.matching, commands.running);
     format!(
         "{:#?}
-{dialogue:#?}",
+{dialogue:#?}
+{responder:#?}",
         (
             log, audio, vad, model, whisper, stream, speech, control, ledger, matching, running
         )
@@ -75,8 +77,20 @@ fn the_shipped_file_has_every_key_that_is_asked_for() {
         assert!(heads.iter().any(|head| shipped.contains(head)), "{name}");
     }
     for name in [
-        "log", "audio", "vad", "model", "whisper", "stream", "speech", "control", "ledger",
-        "listen", "dialogue", "timers", "commands",
+        "log",
+        "audio",
+        "vad",
+        "model",
+        "whisper",
+        "stream",
+        "speech",
+        "responder",
+        "control",
+        "ledger",
+        "listen",
+        "dialogue",
+        "timers",
+        "commands",
     ] {
         let section = shipped.split(&format!("\n[{name}]\n")).nth(1).unwrap();
         let section = section.split("\n[").next().unwrap();

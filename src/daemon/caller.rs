@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, after, at, never, select};
 
+use super::answers::Answers;
 use super::service::Service;
 use super::sounds::{Sounds, voice};
 use super::stop::{FINAL_DEADLINE, SOURCE_DEADLINE, STOP_DEADLINE};
@@ -21,6 +22,7 @@ use crate::command::{Completion, Runner, RunnerOptions, Voice};
 use crate::dialogue::{Effect, Now};
 use crate::event::{Event, Seconds, Stage};
 use crate::pipeline::{Control, Recipe, result_of};
+use crate::respond::Said;
 use crate::speech::{Speaker, SpeechError, SpeechOptions};
 
 /// How long what was heard may take to become an event.
@@ -60,6 +62,8 @@ pub(super) struct Caller {
     recipe: Arc<Recipe>,
     shared: Arc<Shared>,
     hands: Hands,
+    answers: Answers,
+    said: Receiver<Said>,
     events: Receiver<ToCaller>,
     results: Receiver<Event>,
     requests: Receiver<Request>,
@@ -125,6 +129,7 @@ impl Hands {
 /// What the caller is connected to.
 pub(super) struct Links {
     pub(super) events: Receiver<ToCaller>,
+    pub(super) said: Receiver<Said>,
     pub(super) results: Receiver<Event>,
     pub(super) requests: Receiver<Request>,
     pub(super) orders: Sender<Order>,
@@ -135,6 +140,8 @@ pub(super) struct Links {
 enum Next {
     /// Something to report.
     Event(Event),
+    /// What comes of a question.
+    Said(Said),
     /// Another configuration holds from here on.
     Renew(Box<ForCaller>),
     /// Somebody wants something.
@@ -156,7 +163,7 @@ impl Caller {
     pub(super) fn new(
         (mut control, recipe): (Control, Arc<Recipe>),
         shared: Arc<Shared>,
-        hands: Hands,
+        (hands, answers): (Hands, Answers),
         links: Links,
     ) -> Self {
         let timers = TimersFile::new(&control.timers_file());
@@ -166,6 +173,8 @@ impl Caller {
             recipe,
             shared,
             hands,
+            answers,
+            said: links.said,
             events: links.events,
             results: links.results,
             requests: links.requests,
@@ -191,6 +200,7 @@ impl Caller {
             service.stopping();
         }
         // What still runs is ended; its results are the last to report.
+        self.answers.end();
         self.hands.drop_runners();
         while let Ok(event) = self.results.try_recv() {
             if self.emit(event, sink) == Flow::Stop {
@@ -214,6 +224,7 @@ impl Caller {
                     Ok(ToCaller::Renew(renewal)) => Next::Renew(renewal),
                     Err(_) => Next::NoMoreEvents,
                 },
+                recv(self.said) -> said => said.map_or(Next::Deadline, Next::Said),
                 recv(self.results) -> event => event.map_or(Next::Deadline, Next::Event),
                 recv(self.requests) -> one => one.map_or(Next::NoMoreRequests, Next::Request),
                 recv(stop) -> _ => Next::Stop,
@@ -222,6 +233,7 @@ impl Caller {
             };
             let flow = match next {
                 Next::Event(event) => self.report(event, sink),
+                Next::Said(said) => self.pass_on(said, sink),
                 Next::Renew(renewal) => self.renew(*renewal, sink),
                 Next::Request(request) => self.grant(request, sink),
                 Next::Tick => self.tick(sink),
@@ -256,10 +268,11 @@ impl Caller {
         End::Complete
     }
 
-    fn begin_to_stop(&self) {
+    fn begin_to_stop(&mut self) {
         self.shared.abort.partial.store(true, Ordering::Release);
         // While the final is worked on, so that a stubborn program costs no time.
         self.hands.end();
+        self.answers.stop();
         if let Some(speaker) = &self.hands.speaker {
             speaker.silence();
         }
@@ -301,6 +314,7 @@ impl Caller {
         self.control.inherit(legacy);
         self.recipe = renewal.recipe;
         self.hands.renew(&self.control, renewal.speech);
+        self.answers.renew(renewal.responder.as_ref(), &self.shared);
         if self.n_jobs_open == 0 {
             self.hands.retired.clear();
         }
@@ -427,6 +441,12 @@ impl Caller {
         }
         self.add_lag(&mut event);
         let now = self.now();
+        if let Some(speaker) = &self.hands.speaker {
+            let texts = speaker.texts();
+            if !texts.is_empty() {
+                self.control.overhear(&texts, now.heard);
+            }
+        }
         let effects = self.decide(|control| control.decide(&event, now));
         match self.emit(event, sink) {
             Flow::Go => self.bring_about(effects, sink),
@@ -456,10 +476,51 @@ impl Caller {
                         speaker.silence();
                     }
                 }
+                Effect::Foresee(question) => self.answers.foresee(question),
+                Effect::Ask(question) => {
+                    let id = question.id;
+                    if !self.answers.ask(question) && self.no_answer(id, sink) == Flow::Stop {
+                        return Flow::Stop;
+                    }
+                }
+                Effect::StopAnswer => self.answers.stop(),
                 Effect::Keep(timers) => self.timers.save(&timers, clock::now()),
             }
         }
         Flow::Go
+    }
+
+    /// Passes on what comes of a question.
+    fn pass_on(&mut self, said: Said, sink: &mut dyn FnMut(Event) -> Flow) -> Flow {
+        if let Some(sentence) = self.answers.sentence(&said) {
+            self.speak(&sentence);
+        }
+        let reply = |id, text, done| Event::Reply {
+            id: Some(id),
+            text,
+            done,
+        };
+        let event = match said {
+            Said::Piece { id, text } => reply(id, text, false),
+            Said::Done { id } => reply(id, String::new(), true),
+            Said::Call { id, sentence } => {
+                let now = self.now();
+                let effects = self.decide(|control| control.call(id, &sentence, now));
+                return self.bring_about(effects, sink);
+            }
+            Said::Failed { id, error } => {
+                log::warn!("no answer: {error}");
+                return self.no_answer(id, sink);
+            }
+        };
+        self.report(event, sink)
+    }
+
+    /// Nobody answers that utterance.
+    fn no_answer(&mut self, id: u64, sink: &mut dyn FnMut(Event) -> Flow) -> Flow {
+        let now = self.now();
+        let effects = self.decide(|control| control.no_answer(id, now));
+        self.bring_about(effects, sink)
     }
 
     /// Speaks a reply; where nothing can speak, it is in its event.

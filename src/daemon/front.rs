@@ -191,6 +191,7 @@ impl FrontThread {
             control: stages.control,
             recipe: stages.recipe.clone(),
             speech: stages.speech,
+            responder: stages.responder,
             observer: renewal.observer,
         };
         let renewal = ForRecogniser {

@@ -64,6 +64,11 @@ impl Health {
         self.recogniser_ms.store(IDLE, Ordering::Relaxed);
     }
 
+    /// Whether the recogniser has something to do.
+    pub(super) fn recogniser_is_at_work(&self) -> bool {
+        self.recogniser_ms.load(Ordering::Relaxed) != IDLE
+    }
+
     /// A thread that has not got on for so long.
     pub(super) fn hung(&self, limit: Duration) -> Option<Stage> {
         let now = now_ms();

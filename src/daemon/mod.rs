@@ -18,6 +18,10 @@
 //! | caller → front | [`N_ORDERS`] | the order is refused |
 //! | caller → runner | the runner's `max_waiting` jobs | the action is reported as failed |
 //! | runner → caller | [`N_RESULTS`], more than jobs can wait | the result is logged instead |
+//! | caller → responder | one question | the newest takes the place of what waits, or is being answered |
+//! | responder → caller | [`answers::N_SAID`] pieces of text, more than an answer has | the piece is lost, and logged |
+//!
+//! The responder's threads give way to all others, and between two tokens it waits for the recogniser.
 //!
 //! A machine that cannot keep up gives way by degrees ([`pressure`]) and says so in a `degraded`
 //! event. Partials are made only when the recogniser has nothing else to do, and given up when the speech
@@ -31,6 +35,7 @@
 //! A stop (Ctrl-C, SIGTERM) ends within [`STOP_DEADLINE`](stop::STOP_DEADLINE): the open utterance is
 //! closed, its final delivered, and what is not done by then is left.
 
+mod answers;
 mod caller;
 mod front;
 mod health;
@@ -56,8 +61,10 @@ use crossbeam_channel::{Receiver, Sender, bounded, never};
 use crate::audio::{AudioError, AudioSource, CaptureConfig};
 use crate::event::Event;
 use crate::pipeline::{Abort, Control, Recipe, Recogniser, Speech, Stages};
+use crate::respond::ResponderSetup;
 use crate::speech::SpeechOptions;
 
+use answers::Answers;
 use caller::{Caller, Hands, Links};
 use health::Health;
 use sample_clock::SampleClock;
@@ -199,6 +206,7 @@ struct ForCaller {
     control: Control,
     recipe: Arc<Recipe>,
     speech: Option<SpeechOptions>,
+    responder: Option<ResponderSetup>,
     observer: Observer,
 }
 
@@ -250,15 +258,17 @@ pub fn run_in(
         let thread = recogniser::RecogniserThread::new(stage, hops, shared.clone());
         spawn("recogniser", move || thread.run())
     };
+    let (answers, said) = Answers::new(stages.responder.as_ref(), &shared);
     let links = Links {
         events: event_out,
+        said,
         results: result_out,
         requests: input.requests,
         orders: order_in,
         hurry: hurry_in,
     };
     let hands = Hands::new(&stages.control, stages.speech, result_in);
-    let mut caller = Caller::new((stages.control, recipe), shared, hands, links);
+    let mut caller = Caller::new((stages.control, recipe), shared, (hands, answers), links);
     caller.surround(surroundings.service, surroundings.observer);
     let end = caller.run(sink);
     if end == End::Complete && !stop.is_requested() {

@@ -403,8 +403,10 @@ fn a_control_stage_that_panics_is_replaced() {
     let (results_in, results) = bounded(1);
     let (orders, _orders) = bounded(1);
     let (hurry, _hurry) = bounded(0);
+    let (answers, said) = Answers::new(None, &shared);
     let links = Links {
         events,
+        said,
         results,
         requests: never(),
         orders,
@@ -412,7 +414,8 @@ fn a_control_stage_that_panics_is_replaced() {
     };
     let hands = Hands::new(&stages.control, None, results_in);
     let situation = shared.situation.clone();
-    let mut caller = Caller::new((stages.control, stages.recipe), shared, hands, links);
+    let stage = (stages.control, stages.recipe);
+    let mut caller = Caller::new(stage, shared, (hands, answers), links);
     let after = caller.break_down();
     let expected = format!("{:?}", Stage::Control);
     assert!(kinds(&after).concat().contains(&expected), "{after:?}");

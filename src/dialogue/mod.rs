@@ -7,9 +7,11 @@
 
 use crate::command::Job;
 use crate::event::{Event, Seconds};
+use crate::respond::Question;
 
 pub mod builtin;
 mod early;
+mod echo;
 mod listen;
 mod phrases;
 mod questions;
@@ -23,8 +25,9 @@ pub use settings::{ListenMode, ListenSettings, Settings, TalkSettings, TimerSett
 pub use timers::{SavedState, SavedTimer};
 
 pub(crate) use early::Early;
+pub(crate) use echo::{OwnVoice, Sifted};
 pub(crate) use listen::{Address, Listen, after_phrase};
-pub(crate) use questions::{Answer, Question, Questions};
+pub(crate) use questions::{Answer, Questions, Unconfirmed};
 pub(crate) use timers::{Refusal, TimerView, Timers};
 pub(crate) use undo::{Done, Inverse, Undoable};
 pub(crate) use wording::question as question_text;
@@ -50,6 +53,12 @@ pub(crate) enum Effect {
     CarryOut(Job),
     /// Be silent: whatever is being spoken ends.
     Hush,
+    /// This will probably be asked: begin to answer, and say nothing yet.
+    Foresee(Question),
+    /// Answer it.
+    Ask(Question),
+    /// No answer is wanted any more.
+    StopAnswer,
     /// Keep these timers over a restart.
     Keep(Vec<SavedTimer>),
 }

@@ -9,7 +9,7 @@ const LATENESS_S: f64 = 0.5;
 
 /// A command that must be confirmed.
 #[derive(Clone, Debug)]
-pub(crate) struct Question {
+pub(crate) struct Unconfirmed {
     /// Utterance of the command.
     pub(crate) id: u64,
     /// Index of the command.
@@ -28,7 +28,7 @@ pub(crate) struct Question {
     pub(crate) text: String,
 }
 
-impl Question {
+impl Unconfirmed {
     /// What became of it.
     pub(crate) fn event(&self, t: Seconds, state: ConfirmState) -> Event {
         Event::Confirm {
@@ -54,7 +54,7 @@ pub(crate) enum Answer {
 #[derive(Debug)]
 pub(crate) struct Questions {
     patience_s: f64,
-    waiting: VecDeque<Question>,
+    waiting: VecDeque<Unconfirmed>,
     /// Until when the first one waits for its answer.
     deadline: Seconds,
 }
@@ -76,7 +76,7 @@ impl Questions {
 
     /// Adds a question; whether it can be asked at once. There are as many at most as one sentence
     /// has commands: a new sentence drops those that wait.
-    pub(crate) fn add(&mut self, question: Question, t: Seconds) -> bool {
+    pub(crate) fn add(&mut self, question: Unconfirmed, t: Seconds) -> bool {
         self.waiting.push_back(question);
         let is_first = self.waiting.len() == 1;
         if is_first {
@@ -91,14 +91,14 @@ impl Questions {
     }
 
     /// Takes the first question out; the next one, if there is one, waits from `t` on.
-    pub(crate) fn take(&mut self, t: Seconds) -> Option<Question> {
+    pub(crate) fn take(&mut self, t: Seconds) -> Option<Unconfirmed> {
         let question = self.waiting.pop_front();
         self.wait_from(t);
         question
     }
 
     /// The question that is asked.
-    pub(crate) fn asked(&self) -> Option<&Question> {
+    pub(crate) fn asked(&self) -> Option<&Unconfirmed> {
         self.waiting.front()
     }
 
@@ -114,7 +114,7 @@ impl Questions {
         &mut self,
         heard: Seconds,
         speaks_since: Option<Seconds>,
-    ) -> Vec<Question> {
+    ) -> Vec<Unconfirmed> {
         let over = self.due().is_some_and(|due| heard >= due);
         let answered = speaks_since.is_some_and(|t0| t0 <= self.deadline);
         match over && !answered {
@@ -124,7 +124,7 @@ impl Questions {
     }
 
     /// Takes all questions out.
-    pub(crate) fn drop_all(&mut self) -> Vec<Question> {
+    pub(crate) fn drop_all(&mut self) -> Vec<Unconfirmed> {
         self.waiting.drain(..).collect()
     }
 
@@ -137,8 +137,8 @@ impl Questions {
 mod tests {
     use super::*;
 
-    fn question(name: &str) -> Question {
-        Question {
+    fn question(name: &str) -> Unconfirmed {
+        Unconfirmed {
             id: 1,
             command: 0,
             name: name.to_owned(),

@@ -68,6 +68,8 @@ pub(super) struct Scribe {
     latest: Option<u64>,
     /// The one that ended last, and when.
     ended: Option<(u64, Seconds)>,
+    /// The answer that is being given, as far as it got.
+    reply: (Option<u64>, String),
     gaps: VecDeque<Event>,
 }
 
@@ -78,6 +80,7 @@ pub(super) fn concerns(event: &Event) -> bool {
         | Event::Final { .. }
         | Event::Wake { .. }
         | Event::Command { .. }
+        | Event::Question { .. }
         | Event::Rejected { .. }
         | Event::Confirm { .. }
         | Event::Undo { .. }
@@ -87,6 +90,7 @@ pub(super) fn concerns(event: &Event) -> bool {
         Event::Timer { id, .. } | Event::Reply { id, .. } => id.is_some(),
         Event::Mute { what, .. } => *what == Muted::Speech,
         Event::Partial { .. }
+        | Event::Pause { .. }
         | Event::Commit { .. }
         | Event::Degraded { .. }
         | Event::Device { .. }
@@ -102,6 +106,7 @@ impl Scribe {
             keeps_audio,
             latest: None,
             ended: None,
+            reply: (None, String::new()),
             gaps: VecDeque::new(),
         }
     }
@@ -151,13 +156,22 @@ impl Scribe {
                     add(answer, answered(event, *id));
                 }
             }
+            Event::Reply {
+                id: Some(id),
+                text,
+                done,
+            } => {
+                if let Some(whole) = whole_reply(&mut self.reply, (*id, text), *done) {
+                    add(*id, followed(&whole));
+                }
+            }
             Event::Wake { id, .. }
+            | Event::Question { id, .. }
             | Event::Command { id, .. }
             | Event::Rejected { id, .. }
             | Event::Action { id, .. }
             | Event::Undo { id, .. }
-            | Event::Timer { id: Some(id), .. }
-            | Event::Reply { id: Some(id), .. } => add(*id, followed(event)),
+            | Event::Timer { id: Some(id), .. } => add(*id, followed(event)),
             _ => {}
         }
     }
@@ -288,6 +302,23 @@ fn command_of(matcher: &Matcher, text: &str) -> Option<String> {
         Match::Accepted { name, .. } => Some(name),
         Match::Rejected { .. } => None,
     }
+}
+
+/// The reply that is whole with this piece, if it is: an answer comes in many.
+fn whole_reply(
+    open: &mut (Option<u64>, String),
+    (id, piece): (u64, &str),
+    is_done: bool,
+) -> Option<Event> {
+    if open.0 != Some(id) {
+        *open = (Some(id), String::new());
+    }
+    open.1.push_str(piece);
+    is_done.then(|| Event::Reply {
+        id: open.0.take(),
+        text: std::mem::take(&mut open.1),
+        done: true,
+    })
 }
 
 /// An event as something that followed.

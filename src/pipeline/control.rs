@@ -15,6 +15,7 @@ use crate::config::CommandsConfig;
 use crate::dialogue::{self, Effect, Now, SavedTimer};
 use crate::event::{Event, Seconds};
 use crate::place::Place;
+use crate::respond::Calls;
 
 /// Most that an event holds of what an action gave back.
 const MAX_OUTPUT_BYTES: usize = 1000;
@@ -46,6 +47,8 @@ pub struct Commands {
     pub patience: Patience,
     /// How a conversation about them goes.
     pub dialogue: dialogue::Settings,
+    /// Whether what is no command is a question, and what the answer may call.
+    pub responder: Option<Calls>,
     /// Index of each by its name.
     by_name: BTreeMap<String, usize>,
 }
@@ -66,6 +69,7 @@ impl Commands {
             running: config.running,
             patience: config.patience,
             dialogue: dialogue.clone(),
+            responder: None,
             by_name,
         }
     }
@@ -144,6 +148,29 @@ impl Control {
         match &mut self.conversation {
             Some(conversation) => conversation.push(on, now),
             None => Vec::new(),
+        }
+    }
+
+    /// The responder calls a command by one of its sentences.
+    pub(crate) fn call(&mut self, id: u64, sentence: &str, now: Now) -> Vec<Effect> {
+        match &mut self.conversation {
+            Some(conversation) => conversation.call(id, sentence, now),
+            None => Vec::new(),
+        }
+    }
+
+    /// The responder has failed.
+    pub(crate) fn no_answer(&mut self, id: u64, now: Now) -> Vec<Effect> {
+        match &mut self.conversation {
+            Some(conversation) => conversation.no_answer(id, now),
+            None => Vec::new(),
+        }
+    }
+
+    /// These texts are being said, and may be heard.
+    pub(crate) fn overhear(&mut self, texts: &[String], t: Seconds) {
+        if let Some(conversation) = &mut self.conversation {
+            conversation.overhear(texts, t);
         }
     }
 

@@ -7,45 +7,50 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::asking::{Asked, OwnVoiceHeard, Said};
 use super::control::{Commands, Due, Legacy};
 use super::recogniser::INTERRUPTED;
 use crate::command::traits::fill;
 use crate::command::{Care, Job, Match};
 use crate::dialogue::{
-    Address, Answer, Done, Early, Effect, Inverse, Listen, ListenMode, Now, Question, Questions,
-    SavedTimer, Timers, Undoable, question_text,
+    Address, Answer, Done, Early, Effect, Inverse, Listen, ListenMode, Now, OwnVoice, Questions,
+    SavedTimer, Timers, Unconfirmed, Undoable, question_text,
 };
-use crate::event::{
-    ConfirmState, Event, Muted, Readings, Seconds, TimerState, UndoState, WakeHeard,
-};
+use crate::event::{ConfirmState, Event, Muted, Readings, Seconds, TimerState, WakeHeard};
 
 /// See the module.
 pub(super) struct Conversation {
     commands: Arc<Commands>,
     /// Whether some command may be carried out early.
     has_safe: bool,
-    listen: Listen,
-    questions: Questions,
-    undoable: Undoable,
+    pub(super) listen: Listen,
+    pub(super) questions: Questions,
+    pub(super) undoable: Undoable,
     pub(super) timers: Timers,
     /// The command that the open utterance has had carried out.
-    early: Option<Early>,
+    pub(super) early: Option<Early>,
     /// The utterance whose wake phrase was reported.
     woken: Option<u64>,
     /// The utterance that has silenced what was spoken.
-    hushed: Option<u64>,
+    pub(super) hushed: Option<u64>,
+    /// How it stands with the responder.
+    pub(super) asked: Asked,
+    /// What hark says itself.
+    pub(super) own_voice: OwnVoice,
     /// What was said or written last.
-    last_said: String,
-    effects: Vec<Effect>,
+    pub(super) last_said: String,
+    pub(super) effects: Vec<Effect>,
 }
 
 /// An utterance that is over.
 pub(super) struct Heard<'e> {
     pub(super) id: u64,
-    t0: Seconds,
+    pub(super) t0: Seconds,
     pub(super) t1: Seconds,
-    text: &'e str,
+    pub(super) text: &'e str,
     is_broken: bool,
+    /// Whether its text may well be wrong.
+    pub(super) is_doubtful: bool,
     readings: Option<&'e Readings>,
     wake: Option<&'e WakeHeard>,
 }
@@ -77,6 +82,8 @@ impl Conversation {
             early: None,
             woken: None,
             hushed: None,
+            asked: Asked::default(),
+            own_voice: OwnVoice::default(),
             last_said: String::new(),
             effects: Vec::new(),
             commands: Arc::new(commands),
@@ -85,6 +92,14 @@ impl Conversation {
 
     pub(super) fn commands(&self) -> &Commands {
         &self.commands
+    }
+
+    pub(super) fn commands_shared(&self) -> Arc<Commands> {
+        self.commands.clone()
+    }
+
+    pub(super) fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
     }
 
     pub(super) fn restore(&mut self, timers: Vec<SavedTimer>) {
@@ -115,7 +130,25 @@ impl Conversation {
     /// What follows from the event.
     pub(super) fn take(&mut self, event: &Event, now: Now) -> Vec<Effect> {
         match event {
-            Event::SpeechStart { t, .. } => self.listen.begin(*t),
+            Event::SpeechStart { t, .. } => {
+                self.listen.begin(*t);
+                self.interrupt(now);
+            }
+            Event::Pause {
+                id,
+                t,
+                text,
+                readings,
+                wake,
+            } => {
+                let (readings, wake) = (readings.as_ref(), wake.as_ref());
+                let said = Said {
+                    text,
+                    readings,
+                    wake,
+                };
+                self.foresee((*id, *t), said, now);
+            }
             Event::Partial {
                 id,
                 t,
@@ -139,6 +172,7 @@ impl Conversation {
                     t1: *t1,
                     text,
                     is_broken: flags.iter().any(|flag| flag == INTERRUPTED),
+                    is_doubtful: flags.iter().any(|flag| flag == "low_confidence"),
                     readings: readings.as_ref(),
                     wake: wake.as_ref(),
                 };
@@ -146,8 +180,8 @@ impl Conversation {
                 self.listen.end();
             }
             // Whatever is said or done for somebody, they may go on from there.
-            Event::Reply { text, done, .. } => {
-                self.last_said.clone_from(text);
+            Event::Reply { id, text, done } => {
+                self.remember_reply(*id, text, *done);
                 if *done {
                     self.listen.open(now.heard);
                 }
@@ -221,19 +255,20 @@ impl Conversation {
     }
 
     /// Whether there is anything that a stop word silences.
-    fn sounds(&self, now: Now) -> bool {
+    pub(super) fn sounds(&self, now: Now) -> bool {
         now.speaks || self.timers.ring_now()
     }
 
     /// The caption so far. A stop word counts at once, and so does a safe command that can no longer
     /// become another one.
     fn partial(&mut self, id: u64, t: Seconds, (stable, volatile): (&str, &str), now: Now) {
-        let stop_words = &self.commands.dialogue.listen.stop_words;
-        if self.hushed != Some(id)
-            && self.sounds(now)
-            && stop_words.have(&format!("{stable}{volatile}"))
-        {
+        let text = format!("{stable}{volatile}");
+        self.reconsider(id, &text);
+        if self.hushed != Some(id) && self.sounds(now) && self.is_silencing(t, &text) {
             self.hush(id, t, now);
+        }
+        if self.is_own_voice((id, t), &text, now) {
+            return;
         }
         let goes_on = volatile.contains(char::is_alphanumeric);
         let is_taken = self.early.is_some() || self.hushed == Some(id);
@@ -263,9 +298,26 @@ impl Conversation {
         self.do_it(understood, now);
     }
 
+    /// Whether a caption silences what sounds: a stop word, or a wake phrase where one is needed.
+    fn is_silencing(&self, t: Seconds, text: &str) -> bool {
+        let began = self.listen.utterance_start().unwrap_or(t);
+        let listen = &self.commands.dialogue.listen;
+        let address = self.listen.address(began, text, None);
+        listen.stop_words.have(text) || matches!(address, Address::Called(_))
+    }
+
     /// An utterance is over.
     fn utterance(&mut self, heard: &Heard, now: Now) {
-        let address = self.listen.address(heard.t0, heard.text, heard.wake);
+        let address = match self.among_own_voice(heard, now) {
+            None => self.listen.address(heard.t0, heard.text, heard.wake),
+            Some(OwnVoiceHeard::Called(called)) => Address::Called(called),
+            Some(OwnVoiceHeard::Stop) => return,
+            Some(OwnVoiceHeard::Nothing) if self.is_expected(heard, now) => Address::Plain,
+            Some(OwnVoiceHeard::Nothing) => {
+                self.reject(heard.id, heard.t1, "own_voice");
+                return self.regret(heard.id, heard.t1, now);
+            }
+        };
         let called;
         let text = match &address {
             Address::Plain => heard.text,
@@ -346,8 +398,9 @@ impl Conversation {
         true
     }
 
-    fn hush(&mut self, id: u64, t: Seconds, now: Now) {
+    pub(super) fn hush(&mut self, id: u64, t: Seconds, now: Now) {
         self.hushed = Some(id);
+        self.stop_answer();
         self.effects.push(Effect::Hush);
         self.report(Event::Mute {
             t,
@@ -422,8 +475,11 @@ impl Conversation {
         let early = self.early.take().filter(|early| early.id == heard.id);
         let mut early = early.into_iter();
         let mut all = Vec::new();
+        let is_command = |one: &Match| matches!(one, Match::Accepted { .. });
+        let is_asked = !found.iter().any(is_command) && self.ask_responder(heard, text, now);
         for one in found {
             match one {
+                Match::Rejected { .. } if is_asked => {}
                 Match::Rejected {
                     best,
                     score,
@@ -456,21 +512,24 @@ impl Conversation {
         let commands = self.commands.clone();
         for understood in all {
             match &commands.traits[understood.command].care {
-                Care::Confirm { question } => {
-                    let text = match question {
-                        Some(question) => fill(question, &understood.slots),
-                        None => question_text(&understood.text),
-                    };
-                    self.ask_about(understood, text);
-                }
+                Care::Confirm { question } => self.confirm(understood, question.as_deref()),
                 Care::Usual | Care::Safe => self.do_it(understood, now),
             }
         }
     }
 
-    fn ask_about(&mut self, understood: Understood, text: String) {
+    /// Asks whether a command is meant, with a question of its own if it has one.
+    pub(super) fn confirm(&mut self, understood: Understood, question: Option<&str>) {
+        let text = match question {
+            Some(question) => fill(question, &understood.slots),
+            None => question_text(&understood.text),
+        };
+        self.ask_about(understood, text);
+    }
+
+    pub(super) fn ask_about(&mut self, understood: Understood, text: String) {
         let t = understood.t;
-        let question = Question {
+        let question = Unconfirmed {
             id: understood.id,
             command: understood.command,
             name: understood.name,
@@ -486,7 +545,7 @@ impl Conversation {
     }
 
     /// Does what was understood.
-    fn do_it(&mut self, understood: Understood, now: Now) {
+    pub(super) fn do_it(&mut self, understood: Understood, now: Now) {
         self.report(Event::Command {
             id: understood.id,
             t: understood.t,
@@ -528,72 +587,6 @@ impl Conversation {
         });
     }
 
-    /// Somebody wants the last action taken back.
-    fn take_back(&mut self, heard: &Heard, now: Now) {
-        self.listen.open(heard.t1);
-        match self.undoable.take(heard.t0) {
-            Some(done) => self.undo(done, heard.id, heard.t1, now),
-            None => self.report(Event::Undo {
-                id: heard.id,
-                t: heard.t1,
-                name: None,
-                slots: BTreeMap::new(),
-                state: UndoState::Nothing,
-            }),
-        }
-    }
-
-    fn undo(&mut self, done: Done, id: u64, t: Seconds, now: Now) {
-        self.report(Event::Undo {
-            id,
-            t,
-            name: Some(done.name),
-            slots: done.slots,
-            state: UndoState::Done,
-        });
-        match done.inverse {
-            Inverse::Job(job) => self.carry_out(Job { id, ..job }),
-            Inverse::Timer(number) => {
-                if let Some(timer) = self.timers.cancel_number(number, now.clock_s) {
-                    self.report_timer(Some(id), t, &timer, TimerState::Cancelled);
-                    self.keep_timers();
-                }
-            }
-        }
-    }
-
-    /// The utterance is no command after all: what it had done early is taken back.
-    fn regret(&mut self, id: u64, t: Seconds, now: Now) {
-        if let Some(early) = self.early.take().filter(|early| early.id == id) {
-            self.take_early_back(&early, t, now);
-        }
-    }
-
-    /// The same, unless `text` is the command that was done early, word for word.
-    fn regret_unless(&mut self, id: u64, t: Seconds, text: &str, now: Now) {
-        let as_it_stands = self.commands.matcher.settled(text);
-        if let (Some(early), Some(Match::Accepted { name, slots, .. })) =
-            (&self.early, as_it_stands)
-            && (early.id, &early.name, &early.slots) == (id, &name, &slots)
-        {
-            self.early = None;
-        }
-        self.regret(id, t, now);
-    }
-
-    fn take_early_back(&mut self, early: &Early, t: Seconds, now: Now) {
-        match self.undoable.take_of(early.id, &early.name) {
-            Some(done) => self.undo(done, early.id, t, now),
-            None => self.report(Event::Undo {
-                id: early.id,
-                t,
-                name: Some(early.name.clone()),
-                slots: early.slots.clone(),
-                state: UndoState::NoInverse,
-            }),
-        }
-    }
-
     /// Says again what was said last.
     fn repeat(&mut self, heard: &Heard) {
         self.listen.open(heard.t1);
@@ -605,7 +598,7 @@ impl Conversation {
 }
 
 /// The command of a match, if it is one.
-fn understood(found: Match, id: u64, t: Seconds, text: &str) -> Option<Understood> {
+pub(super) fn understood(found: Match, id: u64, t: Seconds, text: &str) -> Option<Understood> {
     match found {
         Match::Accepted {
             command,

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::dialogue::{Effect, Now};
 use crate::event::{Event, Seconds, WakeHeard};
 use crate::pipeline::control::{Commands, Control, Due};
+use crate::respond::Calls;
 
 const COMMANDS: &str = r#"
 [[command]]
@@ -42,17 +43,23 @@ struct Talk {
     control: Control,
     id: u64,
     t: f64,
+    /// Whether hark speaks.
+    speaks: bool,
+}
+
+fn commands(settings: &str) -> Commands {
+    let text = format!("{settings}\n{COMMANDS}");
+    let (config, mistakes) = Config::parse(Path::new("c.toml"), text).unwrap();
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    Commands::new(&config.commands, &config.dialogue)
 }
 
 impl Talk {
     /// With further settings before the commands.
     fn new(settings: &str) -> Talk {
-        let text = format!("{settings}\n{COMMANDS}");
-        let (config, mistakes) = Config::parse(Path::new("c.toml"), text).unwrap();
-        assert!(mistakes.is_empty(), "{mistakes:?}");
-        let commands = Commands::new(&config.commands, &config.dialogue);
         Talk {
-            control: Control::new(Some(commands)),
+            control: Control::new(Some(commands(settings))),
+            speaks: false,
             id: 0,
             t: 0.0,
         }
@@ -62,8 +69,49 @@ impl Talk {
         Now {
             heard: Seconds(self.t),
             clock_s: self.t,
-            speaks: false,
+            speaks: self.speaks,
         }
+    }
+
+    /// The same with a responder whose model may call commands.
+    fn with_responder(settings: &str, calls: Calls) -> Talk {
+        let mut talk = Talk::new(settings);
+        let mut commands = commands(settings);
+        commands.responder = Some(calls);
+        talk.control = Control::new(Some(commands));
+        talk
+    }
+
+    /// The speaker pauses.
+    fn pause(&mut self, text: &str) -> Vec<String> {
+        let event = Event::Pause {
+            id: self.id,
+            t: Seconds(self.t),
+            text: text.to_owned(),
+            readings: None,
+            wake: None,
+        };
+        shown(self.control.decide(&event, self.now()))
+    }
+
+    /// The responder says something.
+    fn reply(&mut self, text: &str, done: bool) {
+        let id = Some(self.id);
+        let text = text.to_owned();
+        let event = Event::Reply { id, text, done };
+        assert!(self.control.decide(&event, self.now()).is_empty());
+    }
+
+    fn call(&mut self, sentence: &str) -> Vec<String> {
+        let effects = self.control.call(self.id, sentence, self.now());
+        shown(effects)
+    }
+
+    /// hark says something aloud, or has done so.
+    fn speak(&mut self, text: &str, speaks: bool) {
+        self.speaks = speaks;
+        let t = Seconds(self.t);
+        self.control.overhear(&[text.to_owned()], t);
     }
 
     /// Somebody begins to speak at `t`.
@@ -128,10 +176,14 @@ fn short(effect: Effect) -> Option<String> {
     Some(match effect {
         Effect::CarryOut(job) => format!("do {} {}", job.name, action_args(&job)),
         Effect::Hush => "hush".to_owned(),
+        Effect::Foresee(question) => format!("foresee {}", question.text),
+        Effect::Ask(question) => format!("ask {}{}", question.text, question.timers),
+        Effect::StopAnswer => "stop".to_owned(),
         Effect::Keep(_) => return None,
         Effect::Report(event) => match event {
             Event::Command { name, id, .. } => format!("command {name} {id}"),
             Event::Rejected { reason, .. } => format!("rejected {reason}"),
+            Event::Question { id, .. } => format!("question {id}"),
             Event::Wake { phrase, .. } => format!("wake {phrase}"),
             Event::Confirm { name, state: s, .. } => format!("confirm {name} {}", state(&s)),
             Event::Undo { name, state: s, .. } => {
@@ -518,3 +570,6 @@ fn without_commands_nothing_is_decided() {
     assert!(control.tick(now).is_empty());
     assert_eq!(control.due(), Due::default());
 }
+
+#[path = "asking_tests.rs"]
+mod asking;

@@ -12,17 +12,20 @@ use std::sync::Arc;
 use crate::dialogue::{Effect, Now};
 use crate::dsp::SAMPLE_RATE_HZ;
 use crate::event::{Event, GapReason, Seconds};
+use crate::respond::{Outcome, Question, Respondent, ResponderSetup};
 use crate::speech::SpeechOptions;
 use crate::vad::{SegmenterConfig, WINDOW_SAMPLES};
 use crate::whisper::stream::StreamSettings;
 use crate::whisper::{Model, Options, WhisperError};
 
+mod asking;
 mod control;
 mod conversation;
 mod divider;
 mod ear;
 mod front;
 mod recogniser;
+mod second_thoughts;
 mod timekeeping;
 mod voice;
 mod wake;
@@ -55,6 +58,8 @@ pub struct Settings {
     pub commands: Option<Commands>,
     /// What speaks.
     pub speech: SpeechOptions,
+    /// What answers what is no command; needs commands, if only none.
+    pub responder: Option<ResponderSetup>,
     /// Whether finals carry their audio.
     pub keep_audio: bool,
 }
@@ -70,6 +75,7 @@ impl Default for Settings {
             smaller: None,
             commands: None,
             speech: SpeechOptions::default(),
+            responder: None,
             keep_audio: false,
         }
     }
@@ -82,6 +88,8 @@ pub struct Stages {
     pub(crate) control: Control,
     /// What speaks; none when there is nothing to say.
     pub(crate) speech: Option<SpeechOptions>,
+    /// What answers.
+    pub(crate) responder: Option<ResponderSetup>,
     pub(crate) abort: Abort,
     /// How to make them again.
     pub(crate) recipe: Arc<Recipe>,
@@ -122,7 +130,9 @@ impl Stages {
             },
         };
         let speech = settings.commands.as_ref().map(|_| settings.speech.clone());
-        Stages::of(recipe, speech, abort)
+        let mut stages = Stages::of(recipe, speech, abort)?;
+        stages.responder.clone_from(&settings.responder);
+        Ok(stages)
     }
 
     /// What cuts their work short.
@@ -141,6 +151,7 @@ impl Stages {
             recogniser: (recipe.recogniser)()?,
             control: (recipe.control)(),
             speech,
+            responder: None,
             abort,
             recipe: Arc::new(recipe),
         })
@@ -173,6 +184,8 @@ impl Settings {
         let mut recogniser = Recogniser::new(ear(model)?, partials);
         recogniser.set_smaller(self.smaller.as_ref().map(ear).transpose()?);
         recogniser.keep_audio(self.keep_audio);
+        let responder = self.responder.as_ref();
+        recogniser.tell_pauses(responder.is_some_and(|setup| setup.options.speculate));
         if let Some(commands) = &self.commands {
             recogniser.set_divider(Divider::new(self.segmenter, commands.patience).0);
         }
@@ -190,7 +203,13 @@ pub struct Pipeline {
 /// What comes after the front.
 struct Rest {
     recogniser: Recogniser,
+    decisions: Decisions,
+}
+
+/// What decides, and what it takes to bring that about.
+struct Decisions {
     control: Control,
+    respondent: Option<Respondent>,
     act: Act,
     now: Now,
 }
@@ -218,15 +237,23 @@ impl Pipeline {
             front,
             recogniser,
             control,
+            responder,
             ..
         } = Stages::new(settings, model, abort)?;
+        let respondent = responder.and_then(|setup| {
+            let loaded = Respondent::load(&setup);
+            loaded.inspect_err(|error| log::error!("{error}")).ok()
+        });
         Ok(Pipeline {
             front,
             rest: Rest {
                 recogniser,
-                control,
-                act,
-                now: Now::default(),
+                decisions: Decisions {
+                    control,
+                    respondent,
+                    act,
+                    now: Now::default(),
+                },
             },
             n_samples: 0,
         })
@@ -250,8 +277,9 @@ impl Pipeline {
 
     /// Push-to-talk is switched on or off.
     pub fn push_to_talk(&mut self, on: bool, sink: &mut dyn FnMut(Event)) {
-        let effects = self.rest.control.push(Some(on), self.rest.now);
-        self.rest.bring_about(effects, sink);
+        let decisions = &mut self.rest.decisions;
+        let effects = decisions.control.push(Some(on), decisions.now);
+        decisions.bring_about(effects, sink);
     }
 
     fn advance(&mut self, n_samples: u64, sink: &mut dyn FnMut(Event)) {
@@ -282,12 +310,8 @@ impl Pipeline {
 
 impl Rest {
     fn take(&mut self, speech: &Speech, sink: &mut dyn FnMut(Event)) {
-        let (control, act, now) = (&mut self.control, &self.act, self.now);
-        let mut after = |event: Event| {
-            let effects = control.decide(&event, now);
-            sink(event);
-            bring_about(effects, (control, act, now), sink);
-        };
+        let decisions = &mut self.decisions;
+        let mut after = |event: Event| decisions.report(event, sink);
         self.recogniser.take(speech, &mut after);
         if self.recogniser.step_is_due() {
             self.recogniser.step(&mut after);
@@ -296,38 +320,82 @@ impl Rest {
 
     /// So much audio was heard.
     fn tick(&mut self, heard: Seconds, sink: &mut dyn FnMut(Event)) {
-        self.now = Now {
+        let decisions = &mut self.decisions;
+        decisions.now = Now {
             heard,
             clock_s: heard.0,
             speaks: false,
         };
-        let effects = self.control.tick(self.now);
-        self.bring_about(effects, sink);
-    }
-
-    fn bring_about(&mut self, effects: Vec<Effect>, sink: &mut dyn FnMut(Event)) {
-        bring_about(effects, (&mut self.control, &self.act, self.now), sink);
+        let effects = decisions.control.tick(decisions.now);
+        decisions.bring_about(effects, sink);
     }
 }
 
-/// Reports and carries out what was decided. Nothing is spoken and no timer is kept: a recording
-/// has no listeners and no tomorrow.
-fn bring_about(
-    effects: Vec<Effect>,
-    (control, act, now): (&mut Control, &Act, Now),
-    sink: &mut dyn FnMut(Event),
-) {
-    for effect in effects {
-        match effect {
-            Effect::Report(event) => sink(event),
-            Effect::CarryOut(job) => {
-                let result = carry_out(&job, act);
-                // A result has no consequences beyond being remembered.
-                let after = control.decide(&result, now);
-                debug_assert!(after.is_empty());
-                sink(result);
+impl Decisions {
+    /// Reports an event, and what follows from it.
+    fn report(&mut self, event: Event, sink: &mut dyn FnMut(Event)) {
+        let effects = self.control.decide(&event, self.now);
+        sink(event);
+        self.bring_about(effects, sink);
+    }
+
+    /// Reports and carries out what was decided. Nothing is spoken and no timer is kept: a recording
+    /// has no listeners and no tomorrow.
+    fn bring_about(&mut self, effects: Vec<Effect>, sink: &mut dyn FnMut(Event)) {
+        for effect in effects {
+            match effect {
+                Effect::Report(event) => sink(event),
+                Effect::CarryOut(job) => {
+                    let result = carry_out(&job, &self.act);
+                    // A result has no consequences beyond being remembered.
+                    let after = self.control.decide(&result, self.now);
+                    debug_assert!(after.is_empty());
+                    sink(result);
+                }
+                Effect::Ask(question) => self.answer(&question, sink),
+                // Nobody waits for an answer: there is no need to begin early, or to stop.
+                Effect::Foresee(_) | Effect::StopAnswer | Effect::Hush | Effect::Keep(_) => {}
             }
-            Effect::Hush | Effect::Keep(_) => {}
         }
+    }
+
+    /// Answers a question at once.
+    fn answer(&mut self, question: &Question, sink: &mut dyn FnMut(Event)) {
+        let (id, now) = (question.id, self.now);
+        let Some(respondent) = &mut self.respondent else {
+            let effects = self.control.no_answer(id, now);
+            return self.bring_about(effects, sink);
+        };
+        let control = &mut self.control;
+        let mut reply = |text: String, done: bool| {
+            let id = Some(id);
+            let event = Event::Reply { id, text, done };
+            let after = control.decide(&event, now);
+            debug_assert!(after.is_empty());
+            sink(event);
+        };
+        let outcome = respondent.answer(question, &mut |piece| {
+            if !piece.is_empty() {
+                reply(piece.to_owned(), false);
+            }
+            true
+        });
+        let effects = match outcome {
+            Ok(outcome) => {
+                respondent.remember(question, &outcome);
+                match outcome {
+                    Outcome::Called(sentence) => self.control.call(id, &sentence, now),
+                    Outcome::Answered(_) => {
+                        reply(String::new(), true);
+                        Vec::new()
+                    }
+                }
+            }
+            Err(error) => {
+                log::warn!("no answer: {error}");
+                self.control.no_answer(id, now)
+            }
+        };
+        self.bring_about(effects, sink);
     }
 }

@@ -96,6 +96,8 @@ pub(crate) struct Recogniser {
     utterance: Option<Utterance>,
     /// The audio of the utterance, where finals carry it.
     audio: Option<Vec<f32>>,
+    /// Whether somebody wants to know of pauses.
+    tells_pauses: bool,
 }
 
 struct Utterance {
@@ -139,7 +141,13 @@ impl Recogniser {
             n_utterances: 0,
             utterance: None,
             audio: None,
+            tells_pauses: false,
         }
+    }
+
+    /// What would be the final is told in each pause.
+    pub(crate) fn tell_pauses(&mut self, on: bool) {
+        self.tells_pauses = on;
     }
 
     /// Whether finals carry their audio.
@@ -365,6 +373,15 @@ impl Recogniser {
         let text = text_of(&utterance.committed) + &text_of(&rest.words);
         let weighed = self.ear.weigh(&text, purpose);
         log::debug!("pause after {text:?}: {:?}", weighed.progress);
+        if self.tells_pauses && !weighed.aborted {
+            sink(Event::Pause {
+                id: utterance.id,
+                t: utterance.heard(),
+                text: text.trim().to_owned(),
+                readings: weighed.readings.clone(),
+                wake: weighed.wake.clone(),
+            });
+        }
         utterance.pause = match weighed.aborted {
             true => Pause::GivenUp,
             false => Pause::Yes(Some(Rest {

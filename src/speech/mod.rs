@@ -11,8 +11,8 @@ mod options;
 use std::error::Error;
 use std::io::Read;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -112,6 +112,8 @@ struct Shared {
     playback: Option<Arc<dyn Playback>>,
     /// Texts given and not ended.
     n_open: AtomicUsize,
+    /// The same texts.
+    open: Mutex<Vec<String>>,
     /// How often silence was asked for.
     era: AtomicU64,
     stop: AtomicBool,
@@ -156,6 +158,7 @@ impl Speaker {
             options: options.clone(),
             playback,
             n_open: AtomicUsize::new(0),
+            open: Mutex::default(),
             era: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         });
@@ -197,12 +200,14 @@ impl Speaker {
             outcome: sender,
         };
         self.shared.n_open.fetch_add(1, Ordering::SeqCst);
+        self.shared.open().push(item.text.clone());
         let refused = match self.queue.as_ref().map(|queue| queue.try_send(item)) {
             Some(Ok(())) => return Ok(Saying { outcome, cancelled }),
             Some(Err(TrySendError::Full(_))) => SpeechError::Full,
             Some(Err(TrySendError::Disconnected(_))) | None => SpeechError::Stopped,
         };
         self.shared.n_open.fetch_sub(1, Ordering::SeqCst);
+        self.shared.open().pop();
         Err(refused)
     }
 
@@ -213,6 +218,11 @@ impl Speaker {
         while let Ok(item) = self.waiting.try_recv() {
             self.shared.finish(item, Ok(Spoken::Silenced));
         }
+    }
+
+    /// What is being said, and what waits to be.
+    pub fn texts(&self) -> Vec<String> {
+        self.shared.open().clone()
     }
 
     /// Whether something is being said, or waits to be.
@@ -233,6 +243,10 @@ impl Drop for Speaker {
 }
 
 impl Shared {
+    fn open(&self) -> MutexGuard<'_, Vec<String>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_over(&self, item: &Item) -> bool {
         self.stop.load(Ordering::SeqCst)
             || item.cancelled.load(Ordering::SeqCst)
@@ -332,6 +346,11 @@ impl Shared {
     fn finish(&self, item: Item, outcome: Outcome) {
         // First, so that whoever waited for the end finds silence.
         self.n_open.fetch_sub(1, Ordering::SeqCst);
+        {
+            let mut open = self.open();
+            let found = open.iter().position(|text| *text == item.text);
+            found.map(|at| open.remove(at));
+        }
         if let Err(unheard) = item.outcome.try_send(outcome)
             && let Err(error) = unheard.into_inner()
         {

@@ -12,6 +12,7 @@ use super::screen::{Screen, Style, columns};
 use super::{Cue, Out, json, no_color, printable, srt, stdout_is_screen, terminal, vtt};
 use crate::cli::Failure;
 use crate::event::{Event, Relief, Word};
+use crate::respond::Sentences;
 
 /// Longest subtitle, in characters: two lines of a television's 42.
 const CUE_CHARS: usize = 84;
@@ -38,6 +39,8 @@ pub(crate) struct Captions {
     out: Out,
     view: View,
     began: Instant,
+    /// What hark says and has not said to the end.
+    reply: Sentences,
 }
 
 enum View {
@@ -71,15 +74,25 @@ impl Captions {
                 View::Vtt { open: None }
             }
         };
-        Ok(Captions { out, view, began })
+        Ok(Captions {
+            out,
+            view,
+            began,
+            reply: Sentences::default(),
+        })
     }
 
     /// Shows what the event changes.
     pub(crate) fn event(&mut self, event: &Event) -> Result<(), Failure> {
+        let reply = reply_text(&mut self.reply, event);
         let text = match &mut self.view {
             View::Screen => {
-                return terminal::draw(&mut self.out, |screen| screen_text(screen, event));
+                return terminal::draw(&mut self.out, |screen| match reply.as_str() {
+                    "" => screen_text(screen, event),
+                    lines => screen.insert(lines),
+                });
             }
+            View::Lines { .. } if !reply.is_empty() => reply,
             View::Lines { open } => settled_lines(open, event),
             View::Jsonl => json::live_event(event, self.began.elapsed()) + "\n",
             View::Srt { n_cues, open } => {
@@ -105,6 +118,21 @@ impl Captions {
             _ => self.out.flush(),
         }
     }
+}
+
+/// What hark says, sentence by sentence, as lines.
+fn reply_text(open: &mut Sentences, event: &Event) -> String {
+    let Event::Reply { text, done, .. } = event else {
+        return String::new();
+    };
+    let mut sentences: Vec<String> = open.push(text).into_iter().collect();
+    if *done {
+        sentences.extend(open.finish());
+    }
+    let lines = sentences
+        .iter()
+        .map(|text| format!("hark: {}\n", printable(text)));
+    lines.collect()
 }
 
 fn screen_text(screen: &mut Screen, event: &Event) -> String {

@@ -46,6 +46,7 @@ fn few_words(utterance: &Utterance, followed: &Followed) -> Option<String> {
                 _ => reason.to_owned(),
             }
         }
+        "question" => "asked the language model".to_owned(),
         "confirm" if state == "asked" || state == "yes" => format!("{name}: {state}"),
         "confirm" => format!("{name}: not confirmed"),
         "answer" => state.to_owned(),
@@ -76,6 +77,7 @@ fn sentence(utterance: &Utterance, followed: &Followed) -> Option<String> {
     Some(match followed.kind.as_str() {
         "command" => carried_out(utterance, followed),
         "rejected" => rejected(utterance, followed),
+        "question" => question(utterance),
         "confirm" => confirm(followed),
         "answer" => answer(followed),
         "undo" => undo(followed),
@@ -104,6 +106,18 @@ fn nothing(utterance: &Utterance) -> &'static str {
 
 fn is_wordless(text: &str) -> bool {
     !text.contains(char::is_alphanumeric)
+}
+
+/// A question to the responder, and what came of it.
+fn question(utterance: &Utterance) -> String {
+    let replies = utterance.followed.iter().filter(|one| one.kind == "reply");
+    let said = replies.filter_map(|one| one.text.as_deref()).map(str::trim);
+    let said: Vec<&str> = said.filter(|text| !text.is_empty()).collect();
+    let mut text = "It was no command: the language model was asked.".to_owned();
+    if !said.is_empty() {
+        text.push_str(&format!(" It said: \"{}\"", said.join(" ")));
+    }
+    text
 }
 
 /// A command that was understood, and why.
