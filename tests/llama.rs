@@ -312,6 +312,7 @@ fn asked(path: &Path, exec: &Exec, compute: Option<Compute>) -> Option<String> {
         messages: &[question],
         sampling: Sampling::default(),
         constraint: None,
+        slides: false,
     };
     Some(answerer.answer(asking, &mut |_| true).ok()?.text)
 }

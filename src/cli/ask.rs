@@ -212,6 +212,7 @@ impl Talk {
             messages: &self.messages,
             sampling: self.sampling,
             constraint: self.constraint.as_mut(),
+            slides: false,
         };
         let answer = self.answerer.answer(asking, &mut |new| {
             let new = printable(new);

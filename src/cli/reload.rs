@@ -30,9 +30,9 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Loads everything.
-    pub(crate) fn load(setup: &Setup) -> Result<Self, Failure> {
-        let mut settings = settings_of(setup, None)?;
+    /// Loads everything; `known` is a responder whose model is loaded already.
+    pub(crate) fn load(setup: &Setup, known: Option<&ResponderSetup>) -> Result<Self, Failure> {
+        let mut settings = settings_of(setup, known)?;
         let model = setup.model()?;
         settings.smaller = setup.smaller_model()?;
         Ok(Loaded {
@@ -45,7 +45,7 @@ impl Loaded {
     /// Loads what another configuration needs, keeping the models if they are the same.
     fn load_again(&self, setup: &Setup) -> Result<Self, Failure> {
         if setup.wanted_models() != self.wanted {
-            return Loaded::load(setup);
+            return Loaded::load(setup, self.settings.responder.as_ref());
         }
         let mut settings = settings_of(setup, self.settings.responder.as_ref())?;
         settings.smaller.clone_from(&self.settings.smaller);

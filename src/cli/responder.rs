@@ -28,8 +28,9 @@ pub(crate) fn responder(
         load: load_again(setup),
         callable: callable(options, &setup.config.commands.grammar),
     };
-    if let Some(known) = known.filter(|known| **known == wanted) {
-        return Ok(Some(known.clone()));
+    if let Some(known) = known.filter(|known| known.has_model_of(&wanted)) {
+        let load = known.load.clone();
+        return Ok(Some(ResponderSetup { load, ..wanted }));
     }
     // What is wrong with the model is said before anybody speaks.
     let first = Mutex::new(Some(load(setup)?));

@@ -69,7 +69,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     let situation = Arc::new(Situation::default().keeping_mute(muted));
     // Before the model, which takes longer: what is missing is said at once.
     let source = open(&spec, &setup, (&situation, signals.stop()))?;
-    let loaded = Loaded::load(&setup)?;
+    let loaded = Loaded::load(&setup, None)?;
     let stages = Stages::new(&loaded.settings, &loaded.model, Abort::default())?;
     let hub = Hub::new(&situation.stats);
     let (requests_in, requests) = bounded(N_REQUESTS);

@@ -43,11 +43,14 @@ impl Answers {
 
     /// Another responder takes over, unless it is the same one.
     pub(super) fn renew(&mut self, setup: Option<&ResponderSetup>, shared: &Arc<Shared>) {
-        if self.responder.as_ref().map(Responder::setup) == setup {
-            return;
+        self.stop();
+        match (&mut self.responder, setup) {
+            (Some(known), Some(setup)) if known.setup() == setup => return,
+            (Some(known), Some(setup)) if known.setup().has_model_of(setup) => {
+                return known.renew(setup);
+            }
+            _ => {}
         }
-        // The old model goes before the new one comes: both may be too much.
-        self.responder = None;
         self.responder = setup.and_then(|setup| {
             let (said, shared) = (self.said.clone(), shared.clone());
             let report = move |what: Said| {
@@ -73,13 +76,34 @@ impl Answers {
         }
     }
 
+    /// Whether an answer is not over.
+    pub(super) fn is_open(&self) -> bool {
+        self.of.is_some()
+    }
+
+    /// Whether that belongs to the question whose answer is wanted, which is over with its end.
+    pub(super) fn is_wanted(&mut self, said: &Said) -> bool {
+        let (id, is_end) = match said {
+            Said::Piece { id, .. } => (*id, false),
+            Said::Done { id } | Said::Call { id, .. } | Said::Failed { id, .. } => (*id, true),
+        };
+        let is_wanted = self.of == Some(id);
+        if is_wanted && is_end {
+            self.of = None;
+        }
+        is_wanted
+    }
+
     /// This is asked; whether there is anybody to answer.
     pub(super) fn ask(&mut self, question: Question) -> bool {
         self.sentences = Sentences::default();
         self.of = Some(question.id);
         match &self.responder {
             Some(responder) => responder.ask(question),
-            None => return false,
+            None => {
+                self.of = None;
+                return false;
+            }
         }
         true
     }
@@ -99,12 +123,12 @@ impl Answers {
         self.responder = None;
     }
 
-    /// What is to be spoken with a piece of an answer: the sentence that it makes whole, if it does.
+    /// What is to be spoken with a piece of the answer that is wanted: the sentence that it makes whole, if it does.
     pub(super) fn sentence(&mut self, said: &Said) -> Option<String> {
         match said {
-            Said::Piece { id, text } if self.of == Some(*id) => self.sentences.push(text),
-            Said::Done { id } if self.of == Some(*id) => self.sentences.finish(),
-            _ => None,
+            Said::Piece { text, .. } => self.sentences.push(text),
+            Said::Done { .. } => self.sentences.finish(),
+            Said::Call { .. } | Said::Failed { .. } => None,
         }
     }
 }

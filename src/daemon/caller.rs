@@ -32,6 +32,10 @@ const HEARD_LATE: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Shortest one.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+/// Texts, the one that is being said first, that may be heard now.
+const N_OVERHEARD: usize = 3;
+/// How long a word takes to say, about.
+const SPOKEN_WORD_S: f64 = 0.4;
 /// Why an order is not carried out.
 const BUSY: &str = "too many orders wait for the thread that reads sound";
 
@@ -202,6 +206,11 @@ impl Caller {
         // What still runs is ended; its results are the last to report.
         self.answers.end();
         self.hands.drop_runners();
+        while let Ok(said) = self.said.try_recv() {
+            if self.pass_on(said, sink) == Flow::Stop {
+                break;
+            }
+        }
         while let Ok(event) = self.results.try_recv() {
             if self.emit(event, sink) == Flow::Stop {
                 break;
@@ -215,7 +224,7 @@ impl Caller {
         let mut stopped_at = None;
         let mut deadline = never();
         let mut events_ended = false;
-        while !(events_ended && self.n_jobs_open == 0) {
+        while !(events_ended && self.n_jobs_open == 0 && !self.answers.is_open()) {
             self.serve();
             let tick = self.wait().map_or_else(never, after);
             let next = select! {
@@ -348,6 +357,7 @@ impl Caller {
         let decided = supervise(Stage::Control, by, || decide(control));
         shared.situation.stats.done.decide.note(begun.elapsed());
         decided.unwrap_or_else(|error| {
+            self.answers.stop();
             self.control = (self.recipe.control)();
             self.control.restore(self.timers.load(clock::now()));
             vec![Effect::Report(Event::Restart {
@@ -444,7 +454,8 @@ impl Caller {
         if let Some(speaker) = &self.hands.speaker {
             let texts = speaker.texts();
             if !texts.is_empty() {
-                self.control.overhear(&texts, now.heard);
+                let n_next = texts.len().min(N_OVERHEARD);
+                self.control.overhear(&texts[..n_next], now.heard);
             }
         }
         let effects = self.decide(|control| control.decide(&event, now));
@@ -492,7 +503,8 @@ impl Caller {
 
     /// Passes on what comes of a question.
     fn pass_on(&mut self, said: Said, sink: &mut dyn FnMut(Event) -> Flow) -> Flow {
-        if let Some(sentence) = self.answers.sentence(&said) {
+        let is_wanted = self.answers.is_wanted(&said);
+        if is_wanted && let Some(sentence) = self.answers.sentence(&said) {
             self.speak(&sentence);
         }
         let reply = |id, text, done| Event::Reply {
@@ -503,6 +515,10 @@ impl Caller {
         let event = match said {
             Said::Piece { id, text } => reply(id, text, false),
             Said::Done { id } => reply(id, String::new(), true),
+            // Nobody wants it any more.
+            Said::Call { id, .. } | Said::Failed { id, .. } if !is_wanted => {
+                reply(id, String::new(), true)
+            }
             Said::Call { id, sentence } => {
                 let now = self.now();
                 let effects = self.decide(|control| control.call(id, &sentence, now));
@@ -524,7 +540,11 @@ impl Caller {
     }
 
     /// Speaks a reply; where nothing can speak, it is in its event.
-    fn speak(&self, text: &str) {
+    fn speak(&mut self, text: &str) {
+        // It may be over before anything else happens, and is heard a little later.
+        let n_words = text.split_whitespace().count();
+        let until = Seconds(self.now().heard.0 + SPOKEN_WORD_S * n_words as f64);
+        self.control.overhear(&[text.to_owned()], until);
         match self.hands.speaker.as_ref().map(|speaker| speaker.say(text)) {
             None | Some(Ok(_) | Err(SpeechError::Off)) => {}
             Some(Err(error)) => log::warn!("a reply was not spoken: {error}"),

@@ -17,6 +17,8 @@ const OWN_SHARE: f64 = 0.5;
 const MAX_TEXTS: usize = 16;
 /// Words of them that are compared.
 const MAX_WORDS: usize = 400;
+/// How far apart words are said that are heard next to each other.
+const MAX_SKIPPED: usize = 3;
 /// How much alike two words are that may be the same one, misheard.
 const ALIKE: f64 = 0.7;
 
@@ -41,14 +43,26 @@ impl OwnVoice {
     pub(crate) fn says(&mut self, texts: &[String], t: Seconds) {
         for text in texts {
             let text = words::normalise(text);
-            match self.said.iter_mut().find(|(known, _)| *known == text) {
-                Some((_, last)) => *last = t,
-                None => self.said.push_back((text, t)),
-            }
+            let known = self.said.iter().position(|(known, _)| *known == text);
+            let known = known.and_then(|at| self.said.remove(at));
+            let last = known.map_or(t, |(_, last)| if last < t { t } else { last });
+            self.said.push_back((text, last));
         }
         while self.said.len() > MAX_TEXTS {
             self.said.pop_front();
         }
+    }
+
+    /// It fell silent.
+    pub(crate) fn hush(&mut self, t: Seconds) {
+        for (_, last) in &mut self.said {
+            *last = if *last < t { *last } else { t };
+        }
+    }
+
+    /// Whether something was being said then, or shortly before.
+    pub(crate) fn is_near(&self, t: Seconds) -> bool {
+        self.said.iter().any(|(_, last)| last.0 + TAIL_S >= t.0)
     }
 
     /// Tells apart what was heard from `t0` on.
@@ -75,7 +89,8 @@ impl OwnVoice {
     }
 }
 
-/// Which words of `heard` are in the longest common subsequence with `own`.
+/// Which words of `heard` are hark's own: those in the longest common subsequence with `own` that have a neighbour
+/// there. Single words of a long text are in anything that is said.
 fn common(heard: &[String], own: &[&String]) -> Vec<bool> {
     let width = own.len() + 1;
     // Lengths of what is common from word i of the one and j of the other on.
@@ -89,10 +104,10 @@ fn common(heard: &[String], own: &[&String]) -> Vec<bool> {
         }
     }
     let (mut i, mut j) = (0, 0);
-    let mut is_own = vec![false; heard.len()];
+    let mut places = vec![None; heard.len()];
     while i < heard.len() && j < own.len() {
         if is_alike(&heard[i], own[j]) {
-            is_own[i] = true;
+            places[i] = Some(j);
             (i, j) = (i + 1, j + 1);
         } else if lengths[(i + 1) * width + j] >= lengths[i * width + j + 1] {
             i += 1;
@@ -100,7 +115,16 @@ fn common(heard: &[String], own: &[&String]) -> Vec<bool> {
             j += 1;
         }
     }
-    is_own
+    let is_next = |i: usize, other: Option<usize>| {
+        let (here, there) = (places[i], other.and_then(|other| *places.get(other)?));
+        here.zip(there)
+            .is_some_and(|(here, there)| here.abs_diff(there) <= MAX_SKIPPED)
+    };
+    let is_own = |i: usize| is_next(i, i.checked_sub(1)) || is_next(i, Some(i + 1));
+    match places.as_slice() {
+        [one] => vec![one.is_some()],
+        all => (0..all.len()).map(is_own).collect(),
+    }
 }
 
 fn is_alike(a: &str, b: &str) -> bool {
@@ -130,6 +154,8 @@ mod tests {
         assert_eq!(sift("The capital of France is stop"), own(&["stop"]));
         assert_eq!(sift("of France hey hark is Paris"), own(&["hey", "hark"]));
         assert_eq!(sift("turn off the lights"), Sifted::Others);
+        // Some words are in every text.
+        assert_eq!(sift("is the Seine of Paris"), Sifted::Others);
         assert_eq!(sift(""), Sifted::Others);
     }
 
@@ -140,6 +166,9 @@ mod tests {
         assert_eq!(voice.sift(Seconds(11.6), "it is raining"), Sifted::Others);
         voice.says(&["It is raining.".to_owned()], Seconds(12.0));
         assert_eq!(voice.sift(Seconds(13.0), "it is raining"), own(&[]));
+        assert!(voice.is_near(Seconds(13.0)) && !voice.is_near(Seconds(14.0)));
+        voice.hush(Seconds(11.0));
+        assert_eq!(voice.sift(Seconds(13.0), "it is raining"), Sifted::Others);
         for i in 0..100 {
             voice.says(&[format!("text {i}")], Seconds(13.0));
         }

@@ -78,6 +78,11 @@ impl Listen {
         }
     }
 
+    /// Whether no wake phrase is needed at `t`.
+    pub(crate) fn is_open(&self, t: Seconds) -> bool {
+        self.open_until.is_some_and(|until| t <= until)
+    }
+
     /// From now on a wake phrase is needed again; whether it was not until now.
     pub(crate) fn close(&mut self, t: Seconds) -> bool {
         let was_open = self.open_until.take().is_some_and(|until| t <= until);

@@ -82,11 +82,38 @@ pub struct Aligned<T> {
     _type: std::marker::PhantomData<T>,
 }
 
+/// Smaller arrays are left to small pages.
+#[cfg(target_os = "linux")]
+const LARGE_BYTES: usize = 64 * 1024;
+
+/// Asks for large pages: weights are read from end to end, and a walk through the page tables for every 4 KB is
+/// a good part of the time that takes, above all in a virtual machine. Only a hint; most systems grant large
+/// pages to those who ask (`/sys/kernel/mm/transparent_hugepage/enabled`).
+#[cfg(target_os = "linux")]
+fn want_large_pages(bytes: &[u8]) {
+    if bytes.len() < LARGE_BYTES {
+        return;
+    }
+    // Neighbours of the array in its first page want none, and may have them.
+    let before = bytes.as_ptr().addr() % rustix::param::page_size();
+    let start = bytes.as_ptr().cast_mut().wrapping_sub(before);
+    let advice = rustix::mm::Advice::LinuxHugepage;
+    // SAFETY: the advice changes how memory is mapped and nothing that is in it.
+    let advised = unsafe { rustix::mm::madvise(start.cast(), bytes.len() + before, advice) };
+    if let Err(error) = advised {
+        log::debug!("no large pages: {error}");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn want_large_pages(_: &[u8]) {}
+
 impl<T: Number> Aligned<T> {
     /// `len` zeros. Allocates.
     pub fn zeroed(len: usize) -> Self {
         let n_bytes = (len * size_of::<T>()).next_multiple_of(LINE);
         let bytes = vec![0_u8; n_bytes + LINE - 1];
+        want_large_pages(&bytes);
         Aligned {
             start: bytes.as_ptr().addr().next_multiple_of(LINE) - bytes.as_ptr().addr(),
             bytes,

@@ -59,6 +59,14 @@ impl<'a> Choice<'a> {
             self.allowed.extend_from_slice(&self.ends);
             self.allowed.sort_unstable();
         }
+        // The tokens may be another model's.
+        let n_known = self
+            .allowed
+            .partition_point(|token| (*token as usize) < self.n_vocab);
+        self.allowed.truncate(n_known);
+        if self.allowed.is_empty() {
+            return Err(AnswerError::Stuck);
+        }
         self.is_current = true;
         Ok(())
     }
@@ -99,13 +107,8 @@ impl<'a> Choice<'a> {
     /// Whether nothing but the end may come.
     pub(super) fn is_over(&mut self) -> Result<bool, AnswerError> {
         self.update()?;
-        if self.is_free() {
-            return Ok(false);
-        }
-        if self.allowed.is_empty() {
-            return Err(AnswerError::Stuck);
-        }
-        Ok(self.allowed.iter().all(|token| self.ends.contains(token)))
+        let only_ends = self.allowed.iter().all(|token| self.ends.contains(token));
+        Ok(!self.is_free() && only_ends)
     }
 
     /// That token is written.

@@ -14,15 +14,18 @@ const FEWEST: usize = 2;
 #[derive(Debug)]
 pub(super) struct Drafts {
     length: usize,
-}
-
-impl Default for Drafts {
-    fn default() -> Self {
-        Drafts { length: 4 }
-    }
+    longest: usize,
 }
 
 impl Drafts {
+    /// Drafts of at most so many tokens.
+    pub(super) fn new(longest: usize) -> Self {
+        Drafts {
+            length: 4.min(longest),
+            longest,
+        }
+    }
+
     /// What follows in `text` after the last place, but the end, that has the same tokens as the end; at most
     /// `most` tokens, and none rather than hardly any.
     pub(super) fn find<'t>(&self, text: &'t [u32], most: usize) -> &'t [u32] {
@@ -42,7 +45,7 @@ impl Drafts {
     /// Of a draft of `n_tokens`, so many were right.
     pub(super) fn learn(&mut self, n_tokens: usize, n_right: usize) {
         self.length = match n_right {
-            n if n == n_tokens => (self.length + 2).min(MAX_DRAFT),
+            n if n == n_tokens => (self.length + 2).min(self.longest),
             n => n.max(FEWEST),
         };
     }
@@ -54,7 +57,7 @@ mod tests {
 
     #[test]
     fn what_followed_last_time_is_proposed() {
-        let drafts = Drafts::default();
+        let drafts = Drafts::new(MAX_DRAFT);
         let text = [1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3];
         assert_eq!(drafts.find(&text, 8), [4, 5, 6, 7]);
         assert_eq!(drafts.find(&text, 3), [4, 5, 6]);
@@ -71,7 +74,7 @@ mod tests {
 
     #[test]
     fn drafts_grow_while_they_are_right() {
-        let mut drafts = Drafts::default();
+        let mut drafts = Drafts::new(MAX_DRAFT);
         drafts.learn(4, 4);
         drafts.learn(6, 6);
         drafts.learn(8, 8);

@@ -28,6 +28,7 @@ pub struct Answerer {
     max_tokens: usize,
     /// Tokens of a conversation that are read without asking whether to go on.
     read_tokens: usize,
+    longest_draft: usize,
 }
 
 /// Why there is no answer.
@@ -87,6 +88,9 @@ pub struct Asking<'a> {
     pub sampling: Sampling,
     /// What may be written; anything where there is none.
     pub constraint: Option<&'a mut Constraint>,
+    /// Whether the oldest turns since the last answer were left out: then what follows them is not read again, and
+    /// still knows of them. So it is, too, when they are left out here because all are too many.
+    pub slides: bool,
 }
 
 /// An answer and what it took.
@@ -102,6 +106,8 @@ pub struct Answer {
     pub n_reused: usize,
     /// Tokens of the answer.
     pub n_tokens: usize,
+    /// Of them, those that were drafted.
+    pub n_drafted: usize,
     /// Seconds until the first token was chosen.
     pub first_s: f64,
     /// Seconds for the others.
@@ -123,6 +129,7 @@ impl Answerer {
             state: model.new_state(n_ctx),
             max_tokens: max_tokens.clamp(1, n_ctx / 2),
             read_tokens: MAX_BATCH,
+            longest_draft: MAX_DRAFT,
             model,
             tokenizer,
             chat,
@@ -134,6 +141,11 @@ impl Answerer {
     pub fn with_kv(mut self, kv: KvType) -> Self {
         self.state = self.model.new_state_with(self.state.n_ctx(), kv);
         self
+    }
+
+    /// Drafts have at most so many tokens; 0 for none. Answers are the same.
+    pub fn draft_at_most(&mut self, n_tokens: usize) {
+        self.longest_draft = n_tokens.min(MAX_DRAFT);
     }
 
     /// Conversations are read in pieces of so many tokens, and `say` is asked before each.
@@ -158,11 +170,12 @@ impl Answerer {
         self.state.tokens()
     }
 
-    /// Reads what conversations will begin with.
-    pub fn read_ahead(&mut self, tokens: &[u32]) {
+    /// Reads what conversations will begin with; before each piece `goes_on` is asked. Whether all was read.
+    pub fn read_ahead(&mut self, tokens: &[u32], goes_on: &mut dyn FnMut() -> bool) -> bool {
         let room = self.state.n_ctx() - 1;
         let tokens = &tokens[..tokens.len().min(room)];
-        self.read(tokens, Wanted::Rows(1), &mut |_| true);
+        let (_, is_read) = self.read(tokens, Wanted::Rows(1), &mut |_| goes_on());
+        is_read
     }
 
     /// What two conversations begin with, in tokens.
@@ -183,7 +196,7 @@ impl Answerer {
         saved::save(file, &self.model, &self.state, self.state.tokens().len())
     }
 
-    /// Takes up what was kept in a file; how many tokens.
+    /// Takes up what was kept in a file; how many tokens. A model is told by its sizes and samples of its weights.
     ///
     /// # Errors
     /// If it cannot be read, or is another model's.
@@ -209,7 +222,10 @@ impl Answerer {
         say: &mut dyn FnMut(&str) -> bool,
     ) -> Result<Answer, AnswerError> {
         let began = Instant::now();
-        let prompt = self.prompt(asking.messages)?;
+        let (prompt, is_shortened) = self.prompt(asking.messages)?;
+        if asking.slides || is_shortened {
+            self.slide(&prompt);
+        }
         let mut choice = Choice::new(asking, &self.model, &self.tokenizer);
         let wanted = choice.wanted()?;
         let (n_reused, is_read) = self.read(&prompt, wanted, say);
@@ -219,6 +235,7 @@ impl Answerer {
             n_prompt: prompt.len(),
             n_reused,
             n_tokens: 0,
+            n_drafted: 0,
             first_s: 0.0,
             rest_s: 0.0,
         };
@@ -243,7 +260,7 @@ impl Answerer {
         choice: &mut Choice<'_>,
         began: Instant,
     ) -> Result<(), AnswerError> {
-        let mut drafts = Drafts::default();
+        let mut drafts = Drafts::new(self.longest_draft);
         let mut batch = Vec::with_capacity(MAX_BATCH);
         let mut row = 0;
         let mut chosen = None;
@@ -252,24 +269,27 @@ impl Answerer {
             if room == 0 {
                 return Ok(());
             }
-            let token = match chosen.take() {
-                Some(token) => token,
-                None => choice.choose(self.state.logits(), row, &to.text)?,
+            let token = match (chosen.take(), choice.forced()?) {
+                (Some(token), _) | (None, Some(token)) => token,
+                (None, None) => choice.choose(self.state.logits(), row, &to.text)?,
             };
             if to.answer.n_tokens == 0 {
                 to.answer.first_s = began.elapsed().as_secs_f64();
             }
             batch.clear();
-            if let Some(end) = self.take(token, to, choice, &mut batch)? {
+            if let Some(end) = self.take(token, to, choice)? {
                 to.answer.end = end;
                 return Ok(());
             }
+            batch.push(token);
             // What must follow anyway is not chosen.
-            while let (true, Some(forced)) = (batch.len() < room, choice.forced()?) {
-                if let Some(end) = self.take(forced, to, choice, &mut batch)? {
+            let most = room.min(self.read_tokens);
+            while let (true, Some(forced)) = (batch.len() < most, choice.forced()?) {
+                if let Some(end) = self.take(forced, to, choice)? {
                     to.answer.end = end;
                     return Ok(());
                 }
+                batch.push(forced);
             }
             if choice.is_over()? {
                 to.answer.end = End::Complete;
@@ -287,21 +307,25 @@ impl Answerer {
             };
             (self.model).forward_for(&self.exec, &batch, wanted, &mut self.state);
             row = 0;
-            while row < n_drafted && chosen.is_none() {
+            let mut end = None;
+            while row < n_drafted && chosen.is_none() && end.is_none() {
                 let token = choice.choose(self.state.logits(), row, &to.text)?;
                 if token != batch[n_sure + row] || self.tokenizer.is_end(token) {
                     chosen = Some(token);
-                } else if let Some(end) = self.take(token, to, choice, &mut Vec::new())? {
-                    to.answer.end = end;
-                    return Ok(());
                 } else {
+                    end = self.take(token, to, choice)?;
                     row += 1;
                 }
             }
             if n_drafted > 0 {
                 drafts.learn(n_drafted, row);
+                to.answer.n_drafted += row;
                 let n_wrong = n_drafted - row;
                 self.state.truncate(self.state.tokens().len() - n_wrong);
+            }
+            if let Some(end) = end {
+                to.answer.end = end;
+                return Ok(());
             }
         }
     }
@@ -312,29 +336,27 @@ impl Answerer {
         in_state.min(self.max_tokens.saturating_sub(to.answer.n_tokens))
     }
 
-    /// Says a token, and puts it where the next pass begins; how the answer ends with it, if it does.
+    /// Says a token; how the answer ends with it, if it does.
     fn take(
         &self,
         token: u32,
         to: &mut Writing<'_>,
         choice: &mut Choice<'_>,
-        batch: &mut Vec<u32>,
     ) -> Result<Option<End>, AnswerError> {
         if self.tokenizer.is_end(token) {
             return Ok(Some(End::Complete));
         }
         choice.take(token)?;
-        batch.push(token);
         let goes_on = to.add(token, self.tokenizer.token_bytes(token));
         Ok((!goes_on).then_some(End::Stopped))
     }
 
-    /// The tokens of a conversation that leave room for an answer.
-    fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, AnswerError> {
+    /// The tokens of a conversation that leave room for an answer, and whether turns were left out for that.
+    fn prompt(&self, messages: &[Message]) -> Result<(Vec<u32>, bool), AnswerError> {
         let room = self.state.n_ctx() - self.max_tokens;
         let all = self.encoded(messages)?;
         if all.len() <= room {
-            return Ok(all);
+            return Ok((all, false));
         }
         // Once it is too long it is made much shorter, so that what is left stays the same for some turns.
         let (mut kept, mut n) = (messages.to_vec(), all.len());
@@ -346,7 +368,7 @@ impl Answerer {
         }
         let tokens = self.encoded(&kept)?;
         match tokens.len() <= room {
-            true => Ok(tokens),
+            true => Ok((tokens, true)),
             false => Err(AnswerError::TooLong {
                 n: tokens.len(),
                 room,
@@ -366,6 +388,15 @@ impl Answerer {
         Ok(tokens)
     }
 
+    /// Forgets what was left out of `prompt` since the last one, and moves down what is behind it.
+    fn slide(&mut self, prompt: &[u32]) {
+        let n_known = n_common(self.state.tokens(), prompt);
+        if let Some((n_dropped, n_moved)) = gap(self.state.tokens(), prompt, n_known) {
+            self.state.truncate(n_known + n_dropped + n_moved);
+            (self.model).shift(&self.exec, &mut self.state, n_known, n_dropped);
+        }
+    }
+
     /// Brings the state to the end of `prompt`, unless it is ended; how many tokens were known, and whether all
     /// was read.
     fn read(
@@ -374,11 +405,7 @@ impl Answerer {
         wanted: Wanted<'_>,
         say: &mut dyn FnMut(&str) -> bool,
     ) -> (usize, bool) {
-        let mut n_known = n_common(self.state.tokens(), prompt);
-        if let Some(n_dropped) = gap(self.state.tokens(), prompt, n_known) {
-            (self.model).shift(&self.exec, &mut self.state, n_known, n_dropped);
-            n_known = n_common(self.state.tokens(), prompt);
-        }
+        let n_known = n_common(self.state.tokens(), prompt);
         // The last token is read again: what follows it is wanted.
         let n_known = n_known.min(prompt.len().saturating_sub(1));
         self.state.truncate(n_known);
@@ -408,14 +435,14 @@ fn n_common(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
-/// How many tokens of `old` behind the first `n_known` are left out of `new`, which goes on as `old` does behind
-/// them: the oldest turns of a conversation that has grown too long. None where nothing is gained by that.
-fn gap(old: &[u32], new: &[u32], n_known: usize) -> Option<usize> {
+/// How many tokens of `old` behind the first `n_known` are left out of `new`, and how many follow them in both: the
+/// oldest turns of a conversation that has grown too long. None where nothing is gained by that.
+fn gap(old: &[u32], new: &[u32], n_known: usize) -> Option<(usize, usize)> {
     let (old, new) = (&old[n_known..], &new[n_known..]);
     let gain = |n_dropped: usize| n_common(&old[n_dropped..], new);
     let best =
         (1..old.len()).max_by_key(|n_dropped| (gain(*n_dropped), std::cmp::Reverse(*n_dropped)))?;
-    (gain(best) >= FEWEST_MOVED).then_some(best)
+    Some((best, gain(best))).filter(|(_, gain)| *gain >= FEWEST_MOVED)
 }
 
 /// What is being written.
@@ -440,7 +467,7 @@ impl Writing<'_> {
     /// The answer, with what is left of its last character.
     fn finish(mut self) -> Answer {
         let rest = self.speech.rest();
-        if !rest.is_empty() {
+        if !rest.is_empty() && self.answer.end != End::Stopped {
             self.answer.text.push_str(&rest);
             (self.say)(&rest);
         }
@@ -493,8 +520,8 @@ mod tests {
             let kept = old[..n_kept].iter().chain(&old[n_kept + n_dropped..]);
             kept.copied().chain([7, 7, 7]).collect()
         };
-        assert_eq!(gap(&old, &shorter(10, 30), 10), Some(30));
-        assert_eq!(gap(&old, &shorter(0, 1), 0), Some(1));
+        assert_eq!(gap(&old, &shorter(10, 30), 10), Some((30, 60)));
+        assert_eq!(gap(&old, &shorter(0, 1), 0), Some((1, 99)));
         // Too little is left to be worth it, or nothing was left out.
         assert_eq!(gap(&old, &shorter(10, 80), 10), None);
         assert_eq!(gap(&old, &shorter(100, 0), 100), None);

@@ -250,8 +250,8 @@ impl Llama {
     /// Appends `tokens` to the text and returns the logits that are wanted, `[rows, n_vocab]`.
     ///
     /// # Panics
-    /// If there is no token, one is none of the vocabulary's, the text would grow beyond `n_ctx`, or logits of
-    /// more rows are wanted than go through the layers together; callers bound that.
+    /// If there is no token, one is none of the vocabulary's (nor of those that are wanted), the text would grow
+    /// beyond `n_ctx`, or logits of more rows are wanted than go through the layers together; callers bound that.
     pub fn forward_for<'s>(
         &self,
         exec: &Exec,
@@ -458,6 +458,9 @@ impl Llama {
         let Wanted::Of(tokens) = wanted else {
             return output.forward(exec, h, &mut state.rows, Output::Plain, logits);
         };
+        let is_fit =
+            tokens.is_sorted() && tokens.last().is_none_or(|last| (*last as usize) < n_vocab);
+        assert!(is_fit, "tokens of the vocabulary, sorted");
         logits.fill(f32::NEG_INFINITY);
         for outputs in blocks_with(tokens, n_vocab) {
             let logits = &mut logits[outputs.clone()];
@@ -475,4 +478,18 @@ fn blocks_with(tokens: &[u32], n_vocab: usize) -> impl Iterator<Item = Range<usi
         let end = (block(last) + 1) * OUTPUT_BLOCK;
         Some(block(first) * OUTPUT_BLOCK..end.min(n_vocab))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_blocks_that_tokens_are_in_are_found() {
+        let blocks = |tokens: &[u32]| blocks_with(tokens, 300).collect::<Vec<_>>();
+        assert_eq!(blocks(&[]), [0..0; 0]);
+        assert_eq!(blocks(&[5]), std::slice::from_ref(&(0..64)));
+        assert_eq!(blocks(&[63, 64, 130]), std::slice::from_ref(&(0..192)));
+        assert_eq!(blocks(&[0, 130, 131, 299]), [0..64, 128..192, 256..300]);
+    }
 }

@@ -195,7 +195,13 @@ pub fn load(path: &Path, model: &Llama, state: &mut State) -> Result<usize, Save
     }
     // From here on nothing holds of what was read before, until all is checked.
     state.truncate(0);
-    let read = read(&mut from, n, state).map_err(failed);
+    let read = match read(&mut from, n, state) {
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+            state.truncate(0);
+            return Err(failed(error));
+        }
+        read => read,
+    };
     let is_whole = read.is_ok_and(|digest| digest == <[u8; 32]>::from(from.digest.finalize()));
     if !is_whole || state.tokens.iter().any(|t| *t as usize >= dims.n_vocab) {
         state.truncate(0);

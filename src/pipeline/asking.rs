@@ -6,7 +6,7 @@ use crate::command::{Care, Match};
 use crate::dialogue::{
     Address, Effect, ListenMode, Now, Sifted, after_phrase, question_text, wording,
 };
-use crate::event::{Event, Readings, Seconds, WakeHeard};
+use crate::event::{ConfirmState, Event, Readings, Seconds, WakeHeard};
 use crate::respond::{Calls, Question};
 
 /// Fewer words are no question: they are what noise is taken for.
@@ -32,7 +32,7 @@ impl Conversation {
 
     /// Somebody begins to speak: an answer that is not heard yet ends.
     pub(super) fn interrupt(&mut self, now: Now) {
-        if !now.speaks && self.asked.answering.is_some() {
+        if !now.speaks && !self.own_voice.is_near(now.heard) && self.asked.answering.is_some() {
             self.stop_answer();
         }
     }
@@ -61,7 +61,7 @@ impl Conversation {
             Address::Plain => text.to_owned(),
             Address::Called(called) => called.rest,
         };
-        if !self.is_question(&text, readings, now) {
+        if !self.is_question(&text, readings) {
             return;
         }
         self.asked.foreseen = Some((id, text.clone()));
@@ -81,17 +81,11 @@ impl Conversation {
     }
 
     /// Whether a text that is meant for hark would become a question.
-    fn is_question(&self, text: &str, readings: Option<&Readings>, now: Now) -> bool {
+    fn is_question(&self, text: &str, readings: Option<&Readings>) -> bool {
         let commands = self.commands();
         let talk = &commands.dialogue.talk;
-        let phrases = [&talk.undo, &talk.repeat, &talk.never_mind];
-        let stops = self.sounds(now) && commands.dialogue.listen.stop_words.have(text);
-        if !self.asks()
-            || stops
-            || self.questions.is_open()
-            || text.split_whitespace().count() < FEWEST_WORDS
-            || phrases.iter().any(|phrases| phrases.have(text))
-        {
+        let is_phrase = talk.undo.have(text) || talk.repeat.have(text);
+        if !self.asks() || self.questions.is_open() || is_phrase || !self.may_be_asked(text) {
             return false;
         }
         let found = commands
@@ -102,10 +96,43 @@ impl Conversation {
             .all(|one| matches!(one, Match::Rejected { .. }))
     }
 
+    /// Whether a text has enough words, and is none of those that mean something by themselves.
+    fn may_be_asked(&self, text: &str) -> bool {
+        let settings = &self.commands().dialogue;
+        let talk = &settings.talk;
+        let phrases = [
+            &settings.listen.stop_words,
+            &talk.never_mind,
+            &talk.yes,
+            &talk.no,
+        ];
+        text.split_whitespace().count() >= FEWEST_WORDS
+            && !phrases.iter().any(|phrases| phrases.have(text))
+    }
+
+    /// Nothing is foreseen any more of an utterance that is over.
+    pub(super) fn forget_foreseen(&mut self) {
+        if self.asked.foreseen.take().is_some() {
+            self.effects.push(Effect::StopAnswer);
+        }
+    }
+
+    /// The answer to that utterance is over.
+    fn answered(&mut self, id: u64) {
+        if self.asked.answering == Some(id) {
+            self.asked.answering = None;
+        }
+    }
+
     /// The utterance is no command: asks the responder, if there is one and it may be a question.
     pub(super) fn ask_responder(&mut self, heard: &Heard, text: &str, now: Now) -> bool {
-        if !self.asks() || heard.is_doubtful || text.split_whitespace().count() < FEWEST_WORDS {
+        if !self.asks() || heard.is_doubtful || !self.may_be_asked(text) {
             return false;
+        }
+        if now.speaks {
+            // What is still to be said of the last answer is not wanted any more.
+            self.own_voice.hush(now.heard);
+            self.effects.push(Effect::Hush);
         }
         self.asked.foreseen = None;
         self.asked.answering = Some(heard.id);
@@ -141,14 +168,17 @@ impl Conversation {
         }
         self.last_said.push_str(text);
         self.asked.said = id.filter(|_| !is_done);
-        if is_done && self.asked.answering == id {
-            self.asked.answering = None;
+        if let Some(id) = id.filter(|_| is_done) {
+            self.answered(id);
         }
     }
 
     /// The responder calls a command by one of its sentences.
     pub(super) fn call(&mut self, id: u64, sentence: &str, now: Now) -> Vec<Effect> {
-        self.asked.answering = None;
+        self.answered(id);
+        for question in self.questions.drop_all() {
+            self.report(question.event(now.heard, ConfirmState::Expired));
+        }
         let commands = self.commands_shared();
         let found = match commands.matcher.is_sentence(sentence) {
             true => commands.matcher.match_text(sentence),
@@ -175,7 +205,7 @@ impl Conversation {
 
     /// The responder has failed.
     pub(super) fn no_answer(&mut self, id: u64, now: Now) -> Vec<Effect> {
-        self.asked.answering = None;
+        self.answered(id);
         self.reject(id, now.heard, "no_answer");
         self.take_effects()
     }
@@ -183,6 +213,10 @@ impl Conversation {
     /// What hark says or is about to.
     pub(crate) fn overhear(&mut self, texts: &[String], t: Seconds) {
         self.own_voice.says(texts, t);
+        // Whoever hears the end of an answer may go on from there.
+        if self.listen.is_open(t) {
+            self.listen.open(t);
+        }
     }
 
     /// The caption so far, while hark may hear itself: whether it does. A stop word or a wake phrase among its own
@@ -192,7 +226,7 @@ impl Conversation {
         let Sifted::Own(others) = self.own_voice.sift(began, text) else {
             return false;
         };
-        if self.hushed != Some(id) && self.sounds(now) && self.silences(&others).is_some() {
+        if self.hushed != Some(id) && self.sounds(now) && self.silences(&others, text).is_some() {
             self.hush(id, t, now);
         }
         true
@@ -203,7 +237,7 @@ impl Conversation {
         let Sifted::Own(others) = self.own_voice.sift(heard.t0, heard.text) else {
             return None;
         };
-        let silenced = self.silences(&others);
+        let silenced = self.silences(&others, heard.text);
         if silenced.is_some() && self.hushed != Some(heard.id) && self.sounds(now) {
             self.hush(heard.id, heard.t1, now);
         }
@@ -216,22 +250,28 @@ impl Conversation {
         })
     }
 
-    /// Whether these words of somebody else's silence: stop words, or a wake phrase and what follows it.
-    fn silences(&self, others: &[String]) -> Option<Option<WakeHeard>> {
+    /// Whether these words of somebody else's, out of `heard`, silence: stop words, or a wake phrase and what follows
+    /// it, which may be words that hark says, too.
+    fn silences(&self, others: &[String], heard: &str) -> Option<Option<WakeHeard>> {
         let listen = &self.commands().dialogue.listen;
-        if listen.mode == ListenMode::Wake {
-            for start in 0..others.len() {
-                let text = others[start..].join(" ");
-                for phrase in &listen.wake_phrases {
-                    if let Some(rest) = after_phrase(&text, phrase) {
-                        return Some(Some(WakeHeard {
-                            phrase: phrase.clone(),
-                            score: 0.0,
-                            rest: rest.to_owned(),
-                        }));
-                    }
-                }
-            }
+        let is_among = |phrase: &String| {
+            let among = |start: usize| after_phrase(&others[start..].join(" "), phrase).is_some();
+            (0..others.len()).any(among)
+        };
+        if listen.mode == ListenMode::Wake
+            && let Some(phrase) = listen.wake_phrases.iter().find(|phrase| is_among(phrase))
+        {
+            let words = heard
+                .char_indices()
+                .filter(|(_, c)| *c == ' ')
+                .map(|(at, _)| at + 1);
+            let mut starts = words.rev().chain([0]);
+            let rest = starts.find_map(|start| after_phrase(&heard[start..], phrase));
+            return Some(Some(WakeHeard {
+                phrase: phrase.clone(),
+                score: 0.0,
+                rest: rest.unwrap_or_default().to_owned(),
+            }));
         }
         let last = others.len().saturating_sub(MAX_STOP_WORDS)..others.len();
         let stops = |start: usize| listen.stop_words.have(&others[start..].join(" "));

@@ -177,6 +177,7 @@ impl Conversation {
                     wake: wake.as_ref(),
                 };
                 self.utterance(&heard, now);
+                self.forget_foreseen();
                 self.listen.end();
             }
             // Whatever is said or done for somebody, they may go on from there.
@@ -264,11 +265,15 @@ impl Conversation {
     fn partial(&mut self, id: u64, t: Seconds, (stable, volatile): (&str, &str), now: Now) {
         let text = format!("{stable}{volatile}");
         self.reconsider(id, &text);
-        if self.hushed != Some(id) && self.sounds(now) && self.is_silencing(t, &text) {
+        let stops = self.commands.dialogue.listen.stop_words.have(&text);
+        if self.hushed != Some(id) && self.sounds(now) && stops {
             self.hush(id, t, now);
         }
         if self.is_own_voice((id, t), &text, now) {
             return;
+        }
+        if self.hushed != Some(id) && now.speaks && self.is_calling(t, &text) {
+            self.hush(id, t, now);
         }
         let goes_on = volatile.contains(char::is_alphanumeric);
         let is_taken = self.early.is_some() || self.hushed == Some(id);
@@ -298,12 +303,10 @@ impl Conversation {
         self.do_it(understood, now);
     }
 
-    /// Whether a caption silences what sounds: a stop word, or a wake phrase where one is needed.
-    fn is_silencing(&self, t: Seconds, text: &str) -> bool {
+    /// Whether a caption begins with a wake phrase, where one is needed.
+    fn is_calling(&self, t: Seconds, text: &str) -> bool {
         let began = self.listen.utterance_start().unwrap_or(t);
-        let listen = &self.commands.dialogue.listen;
-        let address = self.listen.address(began, text, None);
-        listen.stop_words.have(text) || matches!(address, Address::Called(_))
+        matches!(self.listen.address(began, text, None), Address::Called(_))
     }
 
     /// An utterance is over.
@@ -322,6 +325,9 @@ impl Conversation {
         let text = match &address {
             Address::Plain => heard.text,
             Address::Called(wake) => {
+                if now.speaks && self.hushed != Some(heard.id) {
+                    self.hush(heard.id, heard.t1, now);
+                }
                 self.wake(heard, wake);
                 called = wake.rest.as_str();
                 called
@@ -362,7 +368,8 @@ impl Conversation {
     fn is_expected(&self, heard: &Heard, now: Now) -> bool {
         let settings = &self.commands.dialogue;
         let talk = &settings.talk;
-        let answers = settings.listen.mode == ListenMode::Wake
+        let may_answer = settings.listen.mode != ListenMode::Push || self.listen.is_pushed();
+        let answers = may_answer
             && self.questions.takes(heard.t0)
             && (talk.yes.have(heard.text)
                 || talk.no.have(heard.text)
@@ -400,6 +407,7 @@ impl Conversation {
 
     pub(super) fn hush(&mut self, id: u64, t: Seconds, now: Now) {
         self.hushed = Some(id);
+        self.own_voice.hush(now.heard);
         self.stop_answer();
         self.effects.push(Effect::Hush);
         self.report(Event::Mute {

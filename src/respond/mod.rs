@@ -104,6 +104,18 @@ pub struct ResponderSetup {
     pub callable: Callable,
 }
 
+impl ResponderSetup {
+    /// Whether both need the same model, loaded in the same way.
+    pub fn has_model_of(&self, other: &Self) -> bool {
+        let key = |setup: &Self| {
+            let options = &setup.options;
+            let room = (options.context_tokens, options.max_tokens);
+            (options.model.clone(), options.kv, room)
+        };
+        key(self) == key(other)
+    }
+}
+
 impl PartialEq for ResponderSetup {
     /// Whether one would answer as the other.
     fn eq(&self, other: &Self) -> bool {

@@ -1,15 +1,18 @@
 //! A model in conversation, on the caller's thread.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::prompt::{CALL, Known, filled};
-use super::{Question, ResponderSetup};
+use super::{Callable, Question, ResponderSetup};
 use crate::event::Seconds;
 use crate::llama::{AnswerError, Answerer, Asking, Constraint, End, Message, Role, Tokens, saved};
 
 /// Seconds after which the time in the system prompt is too old.
 const STALE_S: f64 = 600.0;
+/// Seconds after which what it says about timers is.
+const TIMERS_STALE_S: f64 = 60.0;
 
 /// What became of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub struct Respondent {
     history: Vec<Message>,
     /// When something was answered last.
     last: Seconds,
+    /// Whether the oldest turns of the conversation were left out.
+    slides: bool,
 }
 
 impl Respondent {
@@ -43,32 +48,42 @@ impl Respondent {
     /// If the model cannot be loaded.
     pub fn load(setup: &ResponderSetup) -> Result<Self, String> {
         let answerer = (setup.load)()?;
-        let grammar = setup.callable.grammar();
-        let constraint = grammar.map(|grammar| {
-            let tokens = Tokens::new(answerer.vocabulary());
-            Constraint::new(Arc::new(grammar), Arc::new(tokens))
-        });
-        let constraint = constraint.transpose().map_err(|error| error.to_string())?;
-        Ok(Respondent {
+        let mut respondent = Respondent {
             setup: setup.clone(),
             answerer,
-            constraint,
+            constraint: None,
             clock: None,
             system: None,
             history: Vec::new(),
             last: Seconds::default(),
-        })
+            slides: false,
+        };
+        respondent.adopt(setup);
+        Ok(respondent)
+    }
+
+    /// Goes on with other options and commands and the same model.
+    pub(super) fn adopt(&mut self, setup: &ResponderSetup) {
+        self.setup = setup.clone();
+        self.system = None;
+        let made = setup.callable.grammar().map(|grammar| {
+            let tokens = Tokens::new(self.answerer.vocabulary());
+            Constraint::new(Arc::new(grammar), Arc::new(tokens))
+        });
+        self.constraint = made.and_then(|made| {
+            made.inspect_err(|error| log::warn!("the language model cannot call commands: {error}"))
+                .ok()
+        });
+        if self.constraint.is_none() {
+            // It must not be told of what it cannot write.
+            self.setup.callable = Callable::default();
+        }
     }
 
     /// The same that knows the time.
     pub(super) fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
         self
-    }
-
-    /// How it was made.
-    pub fn setup(&self) -> &ResponderSetup {
-        &self.setup
     }
 
     /// Prepares every thread that computes.
@@ -81,12 +96,13 @@ impl Respondent {
         self.answerer.read_at_once(n_tokens);
     }
 
-    /// Reads what all conversations begin with, or takes it from a file where an earlier run has left it.
-    pub(super) fn prepare(&mut self) {
+    /// Reads what all conversations begin with, or takes it from a file where an earlier run has left it. Before each
+    /// piece that is read `goes_on` is asked.
+    pub(super) fn prepare(&mut self, goes_on: &mut dyn FnMut() -> bool) {
         let began = Instant::now();
         let file = self.setup.options.prefix_file.state_file("responder.state");
         let (outcome, n_tokens) = match self.beginning() {
-            Ok(tokens) => (self.read_beginning(&tokens, file), tokens.len()),
+            Ok(tokens) => (self.read_beginning(&tokens, file, goes_on), tokens.len()),
             Err(error) => (Err(error.to_string()), 0),
         };
         match outcome {
@@ -101,7 +117,8 @@ impl Respondent {
     fn read_beginning(
         &mut self,
         tokens: &[u32],
-        file: Option<std::path::PathBuf>,
+        file: Option<PathBuf>,
+        goes_on: &mut dyn FnMut() -> bool,
     ) -> Result<&'static str, String> {
         let found = file.as_ref().map(|file| self.answerer.load_state(file));
         match found {
@@ -111,11 +128,18 @@ impl Respondent {
             Some(Err(error)) => log::info!("what was read before is of no use: {error}"),
             _ => {}
         }
-        self.answerer.read_ahead(tokens);
-        if let Some(file) = file
-            && let Err(error) = self.answerer.save_state(&file)
-        {
-            log::warn!("what was read is not kept: {error}");
+        if !self.answerer.read_ahead(tokens, goes_on) {
+            return Err("somebody ended it".to_owned());
+        }
+        if let Some(file) = file {
+            let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+            let kept = folder.map_err(|error| error.to_string()).and_then(|()| {
+                let saved = self.answerer.save_state(&file);
+                saved.map_err(|error| error.to_string())
+            });
+            if let Err(error) = kept {
+                log::warn!("what was read is not kept: {error}");
+            }
         }
         Ok("read")
     }
@@ -160,6 +184,7 @@ impl Respondent {
             messages: &messages,
             sampling: self.setup.options.sampling,
             constraint: self.constraint.as_mut(),
+            slides: self.slides,
         };
         let answer = self.answerer.answer(asking, &mut |piece| {
             if is_call.is_none() {
@@ -203,6 +228,7 @@ impl Respondent {
         self.history.push(message(Role::Assistant, &said));
         let n_kept = 2 * self.setup.options.history_turns;
         let n_old = self.history.len().saturating_sub(n_kept);
+        self.slides |= n_old > 0;
         self.history.drain(..n_old);
         self.last = question.t;
     }
@@ -212,9 +238,17 @@ impl Respondent {
         let since = question.t.0 - self.last.0;
         if since > f64::from(self.setup.options.history_s) {
             self.history.clear();
+            self.slides = false;
         }
         let is_current = self.system.as_ref().is_some_and(|(_, t, timers)| {
-            !self.history.is_empty() && *timers == question.timers && question.t.0 - t.0 < STALE_S
+            let age_s = question.t.0 - t.0;
+            // A timer that runs says something else every second.
+            let limit_s = if *timers == question.timers {
+                STALE_S
+            } else {
+                TIMERS_STALE_S
+            };
+            !self.history.is_empty() && age_s < limit_s
         });
         if is_current {
             return;

@@ -1,7 +1,9 @@
 //! Sentences out of pieces of text: what can be spoken while the rest is still written.
 
 /// Characters after which a sentence may be over.
-const ENDS: [char; 8] = ['.', '!', '?', ':', ';', '。', '！', '？'];
+const ENDS: [char; 5] = ['.', '!', '?', ':', ';'];
+/// Characters with which one is over, whatever follows.
+const WIDE_ENDS: [char; 3] = ['。', '！', '？'];
 /// Characters that may follow them and belong to the sentence.
 const CLOSERS: [char; 6] = ['"', '\'', ')', ']', '”', '’'];
 /// A shorter sentence is spoken with the next one: pauses between programs would tear it apart.
@@ -43,11 +45,13 @@ impl Sentences {
         let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
         let blanks = text.match_indices(' ').map(|(at, _)| at);
         let ends = blanks.filter(|at| self.is_end(&text[..*at]));
+        let wide = text.char_indices().filter(|(_, c)| WIDE_ENDS.contains(c));
+        let wide = wide.map(|(at, c)| at + c.len_utf8());
         let long = || {
             let cut = text.rfind(' ').filter(|_| text.len() > MOST_BYTES);
             cut.map(|at| at + 1)
         };
-        breaks.chain(ends).max().or_else(long)
+        breaks.chain(ends).chain(wide).max().or_else(long)
     }
 
     /// Whether a sentence ends with `text`.
@@ -112,5 +116,9 @@ mod tests {
         assert!(parts.len() > 5);
         assert!(parts.iter().all(|part| part.len() <= MOST_BYTES + 5));
         assert_eq!(cut("", 1), [""; 0]);
+        assert_eq!(
+            cut("今日は。元気ですか？はい", 1),
+            ["今日は。", "元気ですか？", "はい"]
+        );
     }
 }

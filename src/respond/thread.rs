@@ -4,11 +4,11 @@
 //! asked. Whoever has more urgent work goes first: between two tokens it is asked whether somebody has.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::respondent::{Outcome, Respondent};
 use super::{Question, ResponderSetup};
+use crate::guard::supervised;
 
 /// Tokens that are read before others may go first.
 const READ_AT_ONCE: usize = 32;
@@ -68,6 +68,8 @@ struct Plan {
     is_asked: bool,
     /// Whether that is to end.
     is_over: bool,
+    /// Other options and commands for the same model.
+    setup: Option<ResponderSetup>,
     stop: bool,
 }
 
@@ -88,11 +90,11 @@ impl Shared {
     }
 }
 
-/// Answers questions on a thread of its own. Dropping it ends it.
+/// Answers questions on a thread of its own. Dropping it ends that, without waiting for what it is computing.
 pub struct Responder {
     shared: Arc<Shared>,
     setup: ResponderSetup,
-    worker: Option<JoinHandle<()>>,
+    report: Report,
 }
 
 impl Responder {
@@ -106,14 +108,15 @@ impl Responder {
             shared: shared.clone(),
             setup: setup.clone(),
             manners,
-            report,
+            report: report.clone(),
             respondent: None,
         };
         let thread = std::thread::Builder::new().name("responder".to_owned());
+        thread.spawn(move || worker.run())?;
         Ok(Responder {
             shared,
             setup: setup.clone(),
-            worker: Some(thread.spawn(move || worker.run())?),
+            report,
         })
     }
 
@@ -122,49 +125,64 @@ impl Responder {
         &self.setup
     }
 
+    /// Goes on with other options and commands; the model must be the same
+    /// ([`has_model_of`](ResponderSetup::has_model_of)). What is asked is dropped.
+    pub fn renew(&mut self, setup: &ResponderSetup) {
+        self.drop_question();
+        self.setup = setup.clone();
+        self.shared.change(|plan| plan.setup = Some(setup.clone()));
+    }
+
     /// This will probably be asked: begins, and says nothing yet.
     pub fn foresee(&self, question: Question) {
         self.shared.change(|plan| {
             let is_known = |known: &Question| known.is(&question);
-            if !plan.current.as_ref().is_some_and(is_known) || plan.is_over {
-                plan.next = Some((question, false));
+            let is_begun = plan.current.as_ref().is_some_and(is_known) && !plan.is_over;
+            let waits = plan.next.as_ref().is_some_and(|(_, is_asked)| *is_asked);
+            if !is_begun && !waits {
+                plan.put((question, false));
             }
         });
     }
 
     /// This is asked.
     pub fn ask(&self, question: Question) {
+        let mut displaced = None;
         self.shared.change(|plan| {
-            let is_begun = plan
-                .current
-                .as_ref()
-                .is_some_and(|known| known.is(&question));
-            if is_begun && !plan.is_over && !plan.is_asked {
+            let is_known = |known: &Question| known.is(&question);
+            let is_begun = plan.current.as_ref().is_some_and(is_known) && !plan.is_over;
+            if is_begun && !plan.is_asked {
                 plan.is_asked = true;
-                plan.next = None;
+                displaced = plan.next.take();
             } else {
-                plan.next = Some((question, true));
+                displaced = plan.put((question, true));
             }
         });
+        self.close(displaced);
     }
 
     /// Nothing is wanted any more of what was asked or foreseen. Returns at once; no piece comes after the one that
     /// may be on its way.
     pub fn drop_question(&self) {
+        let mut displaced = None;
         self.shared.change(|plan| {
-            plan.next = None;
+            displaced = plan.next.take();
             plan.is_over = true;
         });
+        self.close(displaced);
+    }
+
+    /// The answer to a question that was asked and never begun is over.
+    fn close(&self, displaced: Option<(Question, bool)>) {
+        if let Some((question, true)) = displaced {
+            (self.report)(Said::Done { id: question.id });
+        }
     }
 }
 
 impl Drop for Responder {
     fn drop(&mut self) {
         self.shared.change(|plan| plan.stop = true);
-        if let Some(worker) = self.worker.take() {
-            // A worker that panicked has nothing left to end.
-            let _ = worker.join();
-        }
     }
 }
 
@@ -185,19 +203,38 @@ impl Worker {
             log::error!("{error}");
         }
         while let Some(question) = self.next() {
-            self.turn(&question);
+            if let Err(bug) = supervised(|| self.turn(&question)) {
+                // What it worked on is not to be trusted.
+                self.respondent = None;
+                let (id, error) = (question.id, format!("a bug: {bug}"));
+                (self.report)(Said::Failed { id, error });
+            }
             self.shared.plan().current = None;
         }
     }
 
     fn load(&mut self) -> Result<&mut Respondent, String> {
-        let loaded = match self.respondent.take() {
-            Some(respondent) => respondent,
-            None => {
+        let other = self.shared.plan().setup.take();
+        if let Some(setup) = &other {
+            self.setup = setup.clone();
+        }
+        let loaded = match (self.respondent.take(), other) {
+            (Some(mut respondent), Some(setup)) => {
+                respondent.adopt(&setup);
+                respondent
+            }
+            (Some(respondent), None) => respondent,
+            (None, _) => {
                 let mut respondent = Respondent::load(&self.setup)?.with_clock(now);
                 respondent.settle(self.manners.settle);
                 respondent.read_at_once(READ_AT_ONCE);
-                respondent.prepare();
+                let (shared, busy) = (self.shared.clone(), self.manners.busy.clone());
+                respondent.prepare(&mut || {
+                    while busy() && !shared.plan().stop {
+                        std::thread::sleep(POLL);
+                    }
+                    !shared.plan().stop
+                });
                 respondent
             }
         };
@@ -227,11 +264,15 @@ impl Worker {
                 Some(patience) => {
                     let waited = shared.changed.wait_timeout(plan, patience);
                     let (plan, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-                    if waited.timed_out() {
+                    if !waited.timed_out() {
+                        plan
+                    } else {
                         log::info!("nobody asks: the language model is unloaded");
+                        // Nobody has to wait for that.
+                        drop(plan);
                         self.respondent = None;
+                        shared.plan()
                     }
-                    plan
                 }
             };
         }
@@ -240,10 +281,11 @@ impl Worker {
     /// One question.
     fn turn(&mut self, question: &Question) {
         let id = question.id;
-        let deadline = Instant::now() + Duration::from_secs_f32(self.setup.options.timeout_s);
         let (shared, report) = (self.shared.clone(), self.report.clone());
         let busy = self.manners.busy.clone();
+        let timeout_s = self.setup.options.timeout_s;
         let outcome = self.load().and_then(|respondent| {
+            let deadline = Instant::now() + Duration::from_secs_f32(timeout_s);
             let mut held = String::new();
             let mut say = |piece: &str| {
                 held.push_str(piece);
@@ -268,7 +310,7 @@ impl Worker {
                 if let Some(respondent) = &mut self.respondent {
                     respondent.remember(question, &outcome);
                 }
-                let is_over = self.shared.plan().is_over;
+                let is_over = self.shared.plan().is_ended();
                 match outcome {
                     Outcome::Called(sentence) if !is_over => Said::Call { id, sentence },
                     _ => {
@@ -295,9 +337,18 @@ impl Worker {
 }
 
 impl Plan {
-    /// Whether what is being answered is to end.
+    /// Whether what is being answered is to end: something else is asked, or foreseen where it is itself only
+    /// foreseen.
     fn is_ended(&self) -> bool {
-        self.is_over || self.stop || self.next.is_some()
+        let is_displaced = |(_, is_asked): &(Question, bool)| *is_asked || !self.is_asked;
+        self.is_over || self.stop || self.next.as_ref().is_some_and(is_displaced)
+    }
+
+    /// This comes next; what else was to come.
+    fn put(&mut self, next: (Question, bool)) -> Option<(Question, bool)> {
+        // What was only foreseen, and is not what is wanted, is not gone back to.
+        self.is_over |= self.current.is_some() && !self.is_asked;
+        self.next.replace(next)
     }
 
     fn may_speak(&self) -> bool {

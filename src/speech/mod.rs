@@ -207,7 +207,7 @@ impl Speaker {
             Some(Err(TrySendError::Disconnected(_))) | None => SpeechError::Stopped,
         };
         self.shared.n_open.fetch_sub(1, Ordering::SeqCst);
-        self.shared.open().pop();
+        self.shared.forget(&plain(text));
         Err(refused)
     }
 
@@ -245,6 +245,14 @@ impl Drop for Speaker {
 impl Shared {
     fn open(&self) -> MutexGuard<'_, Vec<String>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A text is not open any more.
+    fn forget(&self, text: &str) {
+        let mut open = self.open();
+        if let Some(at) = open.iter().position(|known| known == text) {
+            open.remove(at);
+        }
     }
 
     fn is_over(&self, item: &Item) -> bool {
@@ -346,11 +354,7 @@ impl Shared {
     fn finish(&self, item: Item, outcome: Outcome) {
         // First, so that whoever waited for the end finds silence.
         self.n_open.fetch_sub(1, Ordering::SeqCst);
-        {
-            let mut open = self.open();
-            let found = open.iter().position(|text| *text == item.text);
-            found.map(|at| open.remove(at));
-        }
+        self.forget(&item.text);
         if let Err(unheard) = item.outcome.try_send(outcome)
             && let Err(error) = unheard.into_inner()
         {

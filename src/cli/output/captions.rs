@@ -40,7 +40,7 @@ pub(crate) struct Captions {
     view: View,
     began: Instant,
     /// What hark says and has not said to the end.
-    reply: Sentences,
+    reply: (Option<u64>, Sentences),
 }
 
 enum View {
@@ -78,7 +78,7 @@ impl Captions {
             out,
             view,
             began,
-            reply: Sentences::default(),
+            reply: Default::default(),
         })
     }
 
@@ -121,13 +121,19 @@ impl Captions {
 }
 
 /// What hark says, sentence by sentence, as lines.
-fn reply_text(open: &mut Sentences, event: &Event) -> String {
-    let Event::Reply { text, done, .. } = event else {
+fn reply_text(open: &mut (Option<u64>, Sentences), event: &Event) -> String {
+    let Event::Reply { id, text, done } = event else {
         return String::new();
     };
-    let mut sentences: Vec<String> = open.push(text).into_iter().collect();
+    let mut sentences = Vec::new();
+    // Something else may be said in between.
+    if open.0 != *id {
+        sentences.extend(open.1.finish());
+        open.0 = *id;
+    }
+    sentences.extend(open.1.push(text));
     if *done {
-        sentences.extend(open.finish());
+        sentences.extend(open.1.finish());
     }
     let lines = sentences
         .iter()

@@ -227,6 +227,9 @@ impl States {
             }
             let reads = points.reads(point);
             self.n_steps += reads.len();
+            if self.n_steps > MAX_STEPS || self.work.items.len() + reads.len() > MAX_WAITING {
+                return Err(ConstraintError::TooAmbiguous);
+            }
             let reads = reads
                 .iter()
                 .filter(|read| (read.first..=read.last).contains(&byte));
@@ -318,6 +321,10 @@ impl States {
             if to == END {
                 let behind = self.contexts.get(context);
                 self.n_steps += behind.len();
+                // Before the memory is taken: there may be many such calls.
+                if self.n_steps > MAX_STEPS || self.work.calls.len() + behind.len() > MAX_WAITING {
+                    return Err(ConstraintError::TooAmbiguous);
+                }
                 let calls = behind.iter().map(|item| Reverse((rule, *item)));
                 self.work.calls.extend(calls);
             } else {
