@@ -2,6 +2,7 @@
 //! perhaps answered by the call of a command. And what hark hears of itself is neither.
 
 use super::conversation::{Conversation, Heard, understood};
+use crate::command::words::normalise;
 use crate::command::{Care, Match};
 use crate::dialogue::{
     Address, Effect, ListenMode, Now, Sifted, after_phrase, question_text, wording,
@@ -96,17 +97,20 @@ impl Conversation {
             .all(|one| matches!(one, Match::Rejected { .. }))
     }
 
+    /// Whether a text is a stop word, be it said more than once.
+    pub(super) fn is_stop(&self, text: &str) -> bool {
+        let stop_words = &self.commands().dialogue.listen.stop_words;
+        let mut words = normalise(text);
+        words.dedup();
+        stop_words.have(text) || stop_words.have(&words.join(" "))
+    }
+
     /// Whether a text has enough words, and is none of those that mean something by themselves.
     fn may_be_asked(&self, text: &str) -> bool {
-        let settings = &self.commands().dialogue;
-        let talk = &settings.talk;
-        let phrases = [
-            &settings.listen.stop_words,
-            &talk.never_mind,
-            &talk.yes,
-            &talk.no,
-        ];
+        let talk = &self.commands().dialogue.talk;
+        let phrases = [&talk.never_mind, &talk.yes, &talk.no];
         text.split_whitespace().count() >= FEWEST_WORDS
+            && !self.is_stop(text)
             && !phrases.iter().any(|phrases| phrases.have(text))
     }
 

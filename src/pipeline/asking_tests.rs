@@ -19,14 +19,15 @@ fn what_is_no_command_is_a_question() {
     );
     // Noise, and what the recogniser does not trust, is none.
     assert_eq!(talk.say(9.0, "Hm."), ["rejected no_match"]);
-    talk.begin(11.0);
+    assert_eq!(talk.say(10.0, "Stop. Stop!"), ["rejected no_match"]);
+    talk.begin(12.0);
     assert_eq!(
         talk.end("What is it all about?", &["low_confidence"], None),
         ["rejected no_match"]
     );
     talk.say(15.0, "Set a timer for ten minutes.");
     let asked = talk.say(17.0, "How are you today?");
-    assert_eq!(asked[0], "question 7");
+    assert_eq!(asked[0], "question 8");
     assert!(
         asked[1].ends_with("9 minutes 58 seconds left on the timer."),
         "{asked:?}"

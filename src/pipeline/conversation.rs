@@ -265,7 +265,7 @@ impl Conversation {
     fn partial(&mut self, id: u64, t: Seconds, (stable, volatile): (&str, &str), now: Now) {
         let text = format!("{stable}{volatile}");
         self.reconsider(id, &text);
-        let stops = self.commands.dialogue.listen.stop_words.have(&text);
+        let stops = self.is_stop(&text);
         if self.hushed != Some(id) && self.sounds(now) && stops {
             self.hush(id, t, now);
         }
@@ -375,7 +375,7 @@ impl Conversation {
                 || talk.no.have(heard.text)
                 || talk.never_mind.have(heard.text));
         let sounds = self.sounds(now) || self.hushed == Some(heard.id);
-        answers || (sounds && settings.listen.stop_words.have(heard.text))
+        answers || (sounds && self.is_stop(heard.text))
     }
 
     /// The wake phrase was said; from here on it is not needed for a while.
@@ -395,8 +395,7 @@ impl Conversation {
     /// A stop word while something sounds.
     fn stops(&mut self, heard: &Heard, text: &str, now: Now) -> bool {
         let is_done = self.hushed == Some(heard.id);
-        let stop_words = &self.commands.dialogue.listen.stop_words;
-        if !(is_done || self.sounds(now)) || !stop_words.have(text) {
+        if !(is_done || self.sounds(now)) || !self.is_stop(text) {
             return false;
         }
         if !is_done {
