@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::language::{DEFAULT_MODEL, Language};
+use super::language::Language;
 use super::output::{Out, json, printable};
+use super::setup::Setup;
 use super::signals::{self, OnSignal};
 use super::{Failure, Globals};
 use crate::error::Kind;
@@ -36,9 +37,9 @@ pub(crate) struct Args {
     /// What to ask; - reads it from standard input, nothing begins a conversation
     #[arg(value_name = "TEXT")]
     text: Vec<String>,
-    /// Model that answers: a name (`hark models list`) or a GGUF file
-    #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT_MODEL)]
-    answer_model: String,
+    /// Model that answers: a name (`hark models list`) or a GGUF file [default: the configuration's responder.model]
+    #[arg(long, value_name = "NAME|FILE")]
+    answer_model: Option<String>,
     /// What the model is to be
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
@@ -176,12 +177,16 @@ fn grammar(args: &Args) -> Result<Option<Grammar>, Failure> {
 }
 
 fn load(args: &Args, globals: &Globals) -> Result<Answerer, Failure> {
+    let setup = Setup::load(globals)?;
+    let compute = globals.compute.is_some().then(|| setup.compute());
+    let configured = &setup.config.responder.model;
+    let name = args.answer_model.as_ref().unwrap_or(configured);
     let Language {
         model,
         tokenizer,
         chat,
         exec,
-    } = Language::load(&args.answer_model, args.context as usize, globals)?;
+    } = Language::of(&setup, (name, args.context as usize), compute)?;
     let room = (args.context as usize, args.max_tokens as usize);
     Ok(Answerer::new(model, tokenizer, chat, exec, room))
 }

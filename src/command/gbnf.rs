@@ -5,7 +5,6 @@
 //! grammar and is none to the matcher, who has the last word.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
 use super::graph::{Grammar, List, NodeId};
 use super::spec::NumberRange;
@@ -15,8 +14,12 @@ use super::words::POSSESSIVE;
 pub const ROOT: &str = "sentence";
 /// More nodes than this are no grammar that a model could be told about.
 const MAX_NODES: usize = 50_000;
-/// Ranges of more numbers are any number of as many digits.
-const MAX_NUMBERS: i64 = 256;
+/// Ranges of more numbers are described by their digits.
+const MAX_LISTED: i64 = 32;
+/// In steps, so many are listed; of more, those in between are in the grammar, too.
+const MAX_STEPS: i64 = 2_048;
+/// Larger numbers are spoken digit by digit, and are none to the matcher.
+const LARGEST: i64 = 999_999_999;
 
 impl Grammar {
     /// Rules for the sentences of all commands; none where there are no commands, or far too many sentences.
@@ -80,30 +83,81 @@ fn rule(name: &str, ways: &[String]) -> String {
     format!("{name} ::= {ways}\n")
 }
 
-/// The numbers of a range, in digits.
+/// The numbers of a range, in digits: one by one, or, where each is in it, by their digits.
 fn numbers(range: &NumberRange) -> String {
     let step = range.step.max(1);
-    let spoken = |value: i64| {
-        let minus = if value < 0 { " minus" } else { "" };
-        format!("\"{minus} {}\"", value.unsigned_abs())
-    };
-    if range.to.saturating_sub(range.from) / step < MAX_NUMBERS {
-        let mut ways = String::new();
-        let mut value = range.from;
-        while value <= range.to {
-            let or = if ways.is_empty() { "" } else { " | " };
-            let _ = write!(ways, "{or}{}", spoken(value));
-            value += step;
+    let (from, to) = (range.from.max(-LARGEST), range.to.min(LARGEST));
+    let n = (to.saturating_sub(from) / step).saturating_add(1);
+    let ways = if n <= MAX_LISTED || (step > 1 && n <= MAX_STEPS) {
+        let first = from + (range.from.wrapping_sub(from)).rem_euclid(step);
+        let listed = (0..n)
+            .map(|i| first + i * step)
+            .filter(|value| *value <= to);
+        let spoken = |value: i64| {
+            let minus = if value < 0 { " minus" } else { "" };
+            format!("\"{minus} {}\"", value.unsigned_abs())
+        };
+        listed.map(spoken).collect()
+    } else {
+        let mut ways = Vec::new();
+        if to >= 0 {
+            let digits = all_between(from.max(0) as u64, to as u64);
+            ways.push(format!("\" \" ( {} )", digits.join(" | ")));
         }
-        return format!("( {ways} )");
+        if from < 0 {
+            let digits = all_between(to.min(-1).unsigned_abs(), from.unsigned_abs());
+            ways.push(format!("\" minus \" ( {} )", digits.join(" | ")));
+        }
+        ways
+    };
+    format!("( {} )", ways.join(" | "))
+}
+
+/// Patterns of the digits of all numbers from `low` to `high`.
+fn all_between(low: u64, high: u64) -> Vec<String> {
+    let mut patterns = Vec::new();
+    for n_digits in 1..=high.to_string().len() as u32 {
+        let least = if n_digits == 1 {
+            0
+        } else {
+            10_u64.pow(n_digits - 1)
+        };
+        let (low, high) = (low.max(least), high.min(10_u64.pow(n_digits) - 1));
+        if low <= high {
+            same_length("", (low, high), n_digits, &mut patterns);
+        }
     }
-    let longest = range
-        .from
-        .unsigned_abs()
-        .max(range.to.unsigned_abs())
-        .min(999_999_999);
-    let minus = if range.from < 0 { "\" minus\"? " } else { "" };
-    format!("( {minus}\" \" [0-9]{{1,{}}} )", longest.to_string().len())
+    patterns
+}
+
+/// Those of the numbers of so many digits, leading zeros included, behind `prefix`.
+fn same_length(prefix: &str, (low, high): (u64, u64), n_digits: u32, to: &mut Vec<String>) {
+    let unit = 10_u64.pow(n_digits - 1);
+    if (low, high) == (low / unit * unit, high / unit * unit + unit - 1) {
+        // Whatever the digits behind the first.
+        let first = format!("[{}-{}]", low / unit, high / unit);
+        let rest = match n_digits - 1 {
+            0 => String::new(),
+            n => format!(" [0-9]{{{n}}}"),
+        };
+        return to.push(format!("{prefix}{first}{rest}"));
+    }
+    let (first, last) = (low / unit, high / unit);
+    let whole = first + u64::from(low % unit > 0)..last + u64::from(high % unit == unit - 1);
+    let digit = |digit: u64| format!("{prefix}\"{digit}\" ");
+    if first == last {
+        return same_length(&digit(first), (low % unit, high % unit), n_digits - 1, to);
+    }
+    if whole.start > first {
+        same_length(&digit(first), (low % unit, unit - 1), n_digits - 1, to);
+    }
+    if !whole.is_empty() {
+        let all = (whole.start * unit, whole.end * unit - 1);
+        same_length(prefix, all, n_digits, to);
+    }
+    if whole.end <= last {
+        same_length(&digit(last), (0, high % unit), n_digits - 1, to);
+    }
 }
 
 fn quoted(text: &str) -> String {
@@ -148,8 +202,63 @@ mod tests {
             numbers(&NumberRange::new(-1, 1)),
             "( \" minus 1\" | \" 0\" | \" 1\" )"
         );
-        assert_eq!(numbers(&NumberRange::new(0, 1000)), "( \" \" [0-9]{1,4} )");
-        assert!(numbers(&NumberRange::new(i64::MIN, i64::MAX)).contains("{1,9}"));
+        let stepped = NumberRange {
+            step: 5,
+            ..NumberRange::new(-5, 7)
+        };
+        assert_eq!(numbers(&stepped), "( \" minus 5\" | \" 0\" | \" 5\" )");
+        assert_eq!(
+            numbers(&NumberRange::new(-40, 120)),
+            "( \" \" ( [0-9] | [1-9] [0-9]{1} | \"1\" [0-1] [0-9]{1} | \"1\" \"2\" [0-0] ) | \
+             \" minus \" ( [1-9] | [1-3] [0-9]{1} | \"4\" [0-0] ) )"
+        );
+        assert!(numbers(&NumberRange::new(i64::MIN, i64::MAX)).contains("[1-9] [0-9]{8}"));
+    }
+
+    #[test]
+    fn digits_are_those_of_the_numbers_and_of_no_others() {
+        // A number fits a pattern digit by digit.
+        let fits = |number: u64, pattern: &str| {
+            let mut classes = Vec::new();
+            for part in pattern.split(' ') {
+                let bytes = part.as_bytes();
+                let class = match bytes[0] {
+                    b'"' => (bytes[1], bytes[1]),
+                    _ => (bytes[1], bytes[3]),
+                };
+                let n = part
+                    .split_once('{')
+                    .map_or(1, |(_, n)| n[..n.len() - 1].parse().unwrap());
+                classes.extend(std::iter::repeat_n(class, n));
+            }
+            let digits = number.to_string().into_bytes();
+            digits.len() == classes.len()
+                && digits
+                    .iter()
+                    .zip(classes)
+                    .all(|(d, (low, high))| (low..=high).contains(d))
+        };
+        for (low, high) in [
+            (0, 600),
+            (7, 7),
+            (1, 999),
+            (99, 1_001),
+            (350, 361),
+            (123, 4_567),
+        ] {
+            let patterns = all_between(low, high);
+            for number in 0..6_000 {
+                let n_fit = patterns
+                    .iter()
+                    .filter(|pattern| fits(number, pattern))
+                    .count();
+                assert_eq!(
+                    n_fit,
+                    usize::from((low..=high).contains(&number)),
+                    "{number}: {patterns:?}"
+                );
+            }
+        }
     }
 
     #[test]
