@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// line for each second
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
     watch: Option<String>,
-    /// Only the output devices, for [speech] device; with --json in the same form as microphones
+    /// Only the output devices, for `speech.device`; with --json in the same form as microphones
     #[arg(long, conflicts_with = "watch")]
     outputs: bool,
     /// How long, instead of until Ctrl-C
