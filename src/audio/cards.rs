@@ -108,12 +108,7 @@ pub(super) fn open(config: &CaptureConfig) -> Result<Capture, AudioError> {
         Ok::<_, cpal::Error>((stream, reader))
     };
     let wanted = buffer_size(&supported, frames_of_ms(format.rate_hz, config.buffer_ms));
-    let (stream, reader) = stream(wanted)
-        .or_else(|error| {
-            debug!("{name}: no buffer of {wanted:?}: {error}");
-            stream(BufferSize::Default)
-        })
-        .map_err(|error| device_error(&name, &error))?;
+    let (stream, reader) = with_buffer(&name, wanted, stream)?;
     format.buffer_frames = stream.buffer_size().ok();
     info!(
         "listening to `{name}`: {format}, {} frames at once",
@@ -208,12 +203,30 @@ fn input_devices(host: &cpal::Host) -> Result<Vec<Device>, AudioError> {
     let devices = host.input_devices().map_err(|error| AudioError::Host {
         detail: error.to_string(),
     })?;
+    Ok(without(&NO_MICROPHONES, devices))
+}
+
+/// The devices but ALSA's of those kinds.
+pub(super) fn without(kinds: &[&str], devices: impl Iterator<Item = Device>) -> Vec<Device> {
     let is_device = |device: &Device| {
         let id = device_id(device);
         let kind = id.split(':').next().unwrap_or_default();
-        !NO_MICROPHONES.iter().any(|name| kind.starts_with(name))
+        !kinds.iter().any(|name| kind.starts_with(name))
     };
-    Ok(devices.filter(is_device).collect())
+    devices.filter(is_device).collect()
+}
+
+/// What `open` makes with a buffer of that size, or, where the device refuses it, of its own choice.
+pub(super) fn with_buffer<T>(
+    name: &str,
+    wanted: BufferSize,
+    open: impl Fn(BufferSize) -> Result<T, cpal::Error>,
+) -> Result<T, AudioError> {
+    let opened = open(wanted).or_else(|error| {
+        debug!("{name}: no buffer of {wanted:?}: {error}");
+        open(BufferSize::Default)
+    });
+    opened.map_err(|error| device_error(name, &error))
 }
 
 pub(super) fn device_name(device: &Device) -> String {

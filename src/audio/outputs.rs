@@ -18,7 +18,7 @@ use super::AudioError;
 use super::capture::{DeviceInfo, find_named, frames_of_ms, is_default};
 use super::cards::{
     DEVICE_POLL, OpenStream, Quiet, buffer_size, check_format, device_error, device_id,
-    device_name, fault_of, format_lines, host,
+    device_name, fault_of, format_lines, host, with_buffer, without,
 };
 use super::playback::{OutputStream, PlaybackConfig, RING_MS};
 use super::playback_ring::{PlaybackCounters, PlaybackReader, playback_ring};
@@ -62,12 +62,7 @@ pub(super) fn open(config: &PlaybackConfig) -> Result<OutputStream, AudioError> 
         Ok::<_, cpal::Error>((stream, writer))
     };
     let wanted = buffer_size(&supported, frames_of_ms(format.rate_hz, BUFFER_MS));
-    let (stream, writer) = stream(wanted)
-        .or_else(|error| {
-            debug!("{name}: no buffer of {wanted:?}: {error}");
-            stream(BufferSize::Default)
-        })
-        .map_err(|error| device_error(&name, &error))?;
+    let (stream, writer) = with_buffer(&name, wanted, stream)?;
     format.buffer_frames = stream.buffer_size().ok();
     info!(
         "playing on `{name}`: {format}, {} frames at once",
@@ -132,12 +127,7 @@ fn output_devices(host: &cpal::Host) -> Result<Vec<Device>, AudioError> {
     let devices = host.output_devices().map_err(|error| AudioError::Host {
         detail: error.to_string(),
     })?;
-    let is_device = |device: &Device| {
-        let id = device_id(device);
-        let kind = id.split(':').next().unwrap_or_default();
-        !NO_OUTPUTS.iter().any(|name| kind.starts_with(name))
-    };
-    Ok(devices.filter(is_device).collect())
+    Ok(without(&NO_OUTPUTS, devices))
 }
 
 /// The device of that name: exactly, or else the first that contains it, in any case.

@@ -62,7 +62,8 @@ impl Conversation {
             Address::Plain => text.to_owned(),
             Address::Called(called) => called.rest,
         };
-        if !self.is_question(&text, readings) {
+        // An answer that is being given goes on until it is known that something else is asked.
+        if self.asked.answering.is_some() || !self.is_question(&text, readings) {
             return;
         }
         self.asked.foreseen = Some((id, text.clone()));
