@@ -199,6 +199,26 @@ fn a_model_that_nobody_asks_is_unloaded() {
 }
 
 #[test]
+fn other_options_take_over_without_loading_the_model_again() {
+    let mut speaking = Speaking::new(options(10));
+    speaking.responder.ask(question(1));
+    let first = speaking.answer(1);
+    let mut setup = speaking.responder.setup().clone();
+    setup.options.system = "b a b a b a b".to_owned();
+    assert!(setup.has_model_of(speaking.responder.setup()));
+    speaking.responder.renew(&setup);
+    assert!(*speaking.responder.setup() == setup);
+    // The template of this model has no place for the system prompt.
+    speaking.responder.ask(question(2));
+    assert!(!speaking.answer(2).is_empty());
+    speaking.responder.ask(question(1));
+    assert_eq!(speaking.answer(1), first);
+    assert_eq!(speaking.n_loads.load(Ordering::SeqCst), 1);
+    setup.options.model = "another".to_owned();
+    assert!(!setup.has_model_of(speaking.responder.setup()));
+}
+
+#[test]
 fn a_model_that_cannot_be_loaded_is_an_answer_that_fails() {
     let setup = ResponderSetup {
         options: options(10),
