@@ -176,6 +176,45 @@ fn items(listing: &Value, part: &str) -> Vec<(String, String)> {
 }
 
 #[test]
+fn what_answers_is_checked_and_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("answers.toml");
+    std::fs::write(
+        &config,
+        "[responder]\nenabled = true\nmodel = \"none.gguf\"\n",
+    )
+    .unwrap();
+    let models = [("HARK_MODELS", arg(folder.path()))];
+    let named = ["--json", "--config", arg(&config)];
+    let ran = doctor(folder.path(), &named, &models);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let responder = check(&report, "responder");
+    assert_eq!(responder["state"], "fail", "{responder}");
+    assert!(
+        responder["found"].as_str().unwrap().contains("none.gguf"),
+        "{responder}"
+    );
+    let ran = doctor(
+        folder.path(),
+        &[&named[..], &["--privacy"]].concat(),
+        &models,
+    )
+    .expect(0);
+    let listing: Value = serde_json::from_str(&ran.stdout).unwrap();
+    for (part, key) in [
+        ("reads", "responder.model"),
+        ("reads", "responder.prefix_file"),
+        ("writes", "responder.prefix_file"),
+    ] {
+        let items = items(&listing, part);
+        assert!(
+            items.iter().any(|(_, of)| of == key),
+            "{part} {key}: {items:?}"
+        );
+    }
+}
+
+#[test]
 fn by_default_nothing_leaves_the_machine() {
     let folder = tempfile::tempdir().unwrap();
     let ran = doctor(folder.path(), &["--privacy", "--json"], &[]).expect(0);

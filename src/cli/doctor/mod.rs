@@ -20,6 +20,7 @@ mod model;
 mod pi;
 mod privacy;
 mod report;
+mod responder;
 mod service;
 mod sound;
 
@@ -62,6 +63,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> Result<(), Failure> {
     report.all(sound::permissions(heard.has_device))?;
     report.add(machine::processor(&setup))?;
     report.all(model::checks(&setup))?;
+    report.all(responder::checks(&setup))?;
     report.all(pi::checks())?;
     report.all(machine::ledger(config))?;
     report.all(loudspeaker::checks(config))?;

@@ -116,9 +116,16 @@ impl Listing {
 
     fn models(&mut self, setup: &Setup) {
         let fallback = setup.config.stream.fallback_model.as_str();
+        let responder = &setup.config.responder;
+        let answers = if responder.enabled {
+            responder.model.as_str()
+        } else {
+            ""
+        };
         let of_keys = [
             (setup.model_name(), "model.name"),
             (fallback, "stream.fallback_model"),
+            (answers, "responder.model"),
         ];
         for (name, key) in of_keys.into_iter().filter(|(name, _)| !name.is_empty()) {
             let what = match models::resolve(name) {
@@ -190,6 +197,16 @@ impl Listing {
                 format!("{path}: names and times"),
                 "timers.state_file",
             ));
+        }
+        let responder = &config.responder;
+        if let (true, Some(path)) = (
+            responder.enabled,
+            responder.prefix_file.state_file("responder.state"),
+        ) {
+            let path = path.display().to_string();
+            self.reads.push(item(path.clone(), "responder.prefix_file"));
+            let what = format!("{path}: what the model made of the system prompt");
+            self.writes.push(item(what, "responder.prefix_file"));
         }
         if let Some(path) = Place::Auto.state_file("muted") {
             let what = format!("{}: that the microphone is muted", path.display());
