@@ -22,6 +22,9 @@ use serde_json::{Map, Value, json};
 const N_SCHEMAS: u64 = 100;
 const N_SAMPLES: u64 = 5000;
 
+/// Sentences of a file with commands, at least: each of its commands should be among them.
+const FEWEST_SENTENCES: u64 = 2000;
+
 /// Tokens after which a text is steered to its end.
 const PATIENCE: usize = 40;
 
@@ -89,7 +92,7 @@ const COMMAND_FILES: [&str; 5] = [
 #[test]
 fn what_is_drawn_of_commands_is_a_command() {
     let tokens = Arc::new(vocabulary());
-    let n_samples = n_samples() / 10 / COMMAND_FILES.len() as u64;
+    let n_samples = (n_samples() / 10 / COMMAND_FILES.len() as u64).max(FEWEST_SENTENCES);
     let mut random = Random::new(5);
     for path in COMMAND_FILES {
         let config = Config::load(Some(Path::new(path))).unwrap();
