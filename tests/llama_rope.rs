@@ -79,7 +79,7 @@ fn what_the_file_says_is_known() {
     // Without a length of its own, it is the model's.
     let short = |file: Gguf| file.text(&key("type"), "yarn").float(&key("factor"), 4.0);
     let rope = opened(short).unwrap().dims().rope;
-    assert_eq!(rope.yarn.unwrap().n_ctx, 64);
+    assert_eq!(rope.yarn.unwrap().n_ctx, 1024);
 }
 
 /// The same turns, said pair by pair.
