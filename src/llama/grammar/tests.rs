@@ -326,6 +326,22 @@ fn hostile_grammars_do_no_harm() {
         fate(&circle, b""),
         Fate::NoGrammar(GrammarError::Endless { .. })
     ));
+    // Many callers of a rule that ends with any of many others: too many ways, their product.
+    let callers: Vec<String> = (0..3_000).map(|i| format!("x \"{i}.\"")).collect();
+    let others: Vec<String> = (0..10_000).map(|i| format!("r{i}")).collect();
+    let rules: String = others
+        .iter()
+        .map(|rule| format!("{rule} ::= \"a\"\n"))
+        .collect();
+    let wide = format!(
+        "root ::= {}\nx ::= {}\n{rules}",
+        callers.join(" | "),
+        others.join(" | ")
+    );
+    assert_eq!(
+        fate(&wide, b"a"),
+        Fate::LostWay(ConstraintError::TooAmbiguous)
+    );
     let nested = "root ::= ((((\"a\"{100000}){100000}){100000}){100000}){100000}";
     assert_eq!(fate(nested, &[b'a'; 1000]), Fate::Fine);
     let optional = format!("root ::= ({})*", "\"a\"? ".repeat(400));
