@@ -381,6 +381,9 @@ fn sockets_get_one_text_or_one_line() {
     assert!(message.contains("none: No such file"), "{message}");
 }
 
+/// Far less than what is stuck would take, and more than a busy machine adds.
+const PROMPT: Duration = Duration::from_secs(4);
+
 /// Actions that wait for peers who never answer.
 fn stuck(port: u16, folder: &Path) -> [String; 5] {
     // Nobody takes what is written to it, so that writing comes to a halt.
@@ -409,7 +412,7 @@ fn nothing_takes_longer_than_it_may() {
         let took = began.elapsed();
         assert_eq!(done.status, ActionStatus::TimedOut, "{done:?}");
         assert_eq!(done.error.as_deref(), Some("took longer than 200 ms"));
-        assert!(took < Duration::from_millis(1_000), "{took:?}");
+        assert!(took < PROMPT, "{took:?}");
     }
 }
 
@@ -435,7 +438,7 @@ fn a_stop_ends_what_is_under_way() {
     let began = Instant::now();
     drop(runner);
     let took = began.elapsed();
-    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert!(took < PROMPT, "{took:?}");
     let done: Vec<Completion> = receiver.try_iter().collect();
     assert_eq!(done.len(), 6);
     for done in done {
@@ -455,7 +458,7 @@ fn means_are_stopped_by_their_flag() {
         &means,
     );
     assert_eq!(done.status, ActionStatus::Failed);
-    assert!(began.elapsed() < Duration::from_millis(500));
+    assert!(began.elapsed() < PROMPT);
 }
 
 /// A configuration in a file, with these commands.
