@@ -221,6 +221,8 @@ fn hours_of_listening_leave_no_trace() {
         n_commands + 2 * n_losses >= n_expected,
         "{n_commands} of {n_expected}"
     );
+    // Elsewhere memory is not known, and not judged.
+    assert!(settled_kb > 0 || !cfg!(target_os = "linux"));
     assert!(
         end_kb <= settled_kb + MAX_GROWTH_KB,
         "{settled_kb} kB, then {end_kb} kB"
