@@ -15,8 +15,8 @@ use super::signals::{self, OnSignal};
 use super::{Failure, Globals};
 use crate::error::Kind;
 use crate::llama::{
-    Answer, AnswerError, Answerer, Asking, Constraint, End, Grammar, Message, Role, Sampling,
-    Tokens,
+    Answer, AnswerError, Answerer, Asking, Constraint, End, Grammar, KvType, Message, Role,
+    Sampling, Tokens,
 };
 
 const EXAMPLES: &str = "\
@@ -186,7 +186,7 @@ fn load(args: &Args, globals: &Globals) -> Result<Answerer, Failure> {
         tokenizer,
         chat,
         exec,
-    } = Language::of(&setup, (name, args.context as usize), compute)?;
+    } = Language::of(&setup, name, (args.context as usize, KvType::F16), compute)?;
     let room = (args.context as usize, args.max_tokens as usize);
     Ok(Answerer::new(model, tokenizer, chat, exec, room))
 }

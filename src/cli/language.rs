@@ -6,7 +6,7 @@ use super::{Failure, Globals};
 use crate::error::Kind;
 use crate::format::LlamaFile;
 use crate::kernels::{Cpu, Exec};
-use crate::llama::{Chat, Llama, Memory};
+use crate::llama::{Chat, KvType, Llama, Memory};
 use crate::models;
 use crate::nn::Compute;
 use crate::text::LlamaTokenizer;
@@ -27,14 +27,15 @@ impl Language {
     pub(crate) fn load(name: &str, n_ctx: usize, globals: &Globals) -> Result<Self, Failure> {
         let setup = Setup::load(globals)?;
         let compute = globals.compute.is_some().then(|| setup.compute());
-        Language::of(&setup, (name, n_ctx), compute)
+        Language::of(&setup, name, (n_ctx, KvType::F16), compute)
     }
 
-    /// The same with a configuration that was read already; weights stay as the file holds them, where nothing else
-    /// is asked for.
+    /// The same with a configuration that was read already, for keys and values of that type; weights stay as the
+    /// file holds them, where nothing else is asked for.
     pub(crate) fn of(
         setup: &Setup,
-        (name, n_ctx): (&str, usize),
+        name: &str,
+        texts: (usize, KvType),
         compute: Option<Compute>,
     ) -> Result<Self, Failure> {
         let path = models::resolve(name).map_err(|error| {
@@ -45,7 +46,7 @@ impl Language {
             }
         })?;
         let file = LlamaFile::open(&path)?;
-        check_memory(&file, compute, n_ctx)?;
+        megabytes_for(&file, compute, texts)?;
         let exec = Exec::new(Cpu::from_env()?, setup.n_threads());
         let tokenizer = LlamaTokenizer::new(file.vocabulary())
             .map_err(|error| Failure::new(Kind::Model, format!("{}: {error}", path.display())))?;
@@ -62,18 +63,22 @@ impl Language {
     }
 }
 
-/// Refuses what this machine has no room for: it would push everything else out.
-fn check_memory(file: &LlamaFile, compute: Option<Compute>, n_ctx: usize) -> Result<(), Failure> {
+/// What a model takes with texts of so many tokens. Refuses what this machine has no room for: it would push
+/// everything else out.
+pub(crate) fn megabytes_for(
+    file: &LlamaFile,
+    compute: Option<Compute>,
+    (n_ctx, kv): (usize, KvType),
+) -> Result<u64, Failure> {
     let n_ctx = n_ctx.min(file.dims().n_ctx);
-    let needed = Memory::of(file, compute).bytes(n_ctx) as u64;
-    match available_bytes() {
+    let needed = Memory::with_kv(file, compute, kv).bytes(n_ctx) as u64 / 1_000_000;
+    match available_bytes().map(|bytes| bytes / 1_000_000) {
         Some(available) if needed > available => {
-            let [needed, available] = [needed, available].map(|bytes| bytes / 1_000_000);
             let path = file.path().display();
             let message = format!("{path} takes {needed} MB, {available} MB are available");
             let hint = "take a smaller model or a shorter context, or close other programs";
             Err(Failure::new(Kind::Model, message).hint(hint))
         }
-        _ => Ok(()),
+        _ => Ok(needed),
     }
 }

@@ -49,7 +49,12 @@ fn load(setup: &Setup) -> Result<Answerer, Failure> {
         tokenizer,
         chat,
         exec,
-    } = Language::of(setup, (&options.model, options.context_tokens), None)?;
+    } = Language::of(
+        setup,
+        &options.model,
+        (options.context_tokens, options.kv),
+        None,
+    )?;
     let room = (options.context_tokens, options.max_tokens);
     Ok(Answerer::new(model, tokenizer, chat, exec, room).with_kv(options.kv))
 }

@@ -1,12 +1,11 @@
 //! The language model that answers: whether it is there, can be read, and has room.
 
-use super::machine::available_bytes;
 use super::report::Check;
 use crate::cli::Failure;
+use crate::cli::language::megabytes_for;
 use crate::cli::setup::Setup;
 use crate::error::Kind;
 use crate::format::LlamaFile;
-use crate::llama::Memory;
 use crate::models;
 
 const NAME: &str = "responder";
@@ -31,15 +30,10 @@ fn check(setup: &Setup) -> Result<Check, Check> {
         let advice = "fetch it again, or name another in responder.model";
         Check::failed(NAME, &Failure::from(error), advice)
     })?;
-    let n_ctx = options.context_tokens.min(file.dims().n_ctx);
-    let needed = Memory::with_kv(&file, None, options.kv).bytes(n_ctx) as u64;
-    let found = format!("{name}, about {} MB", needed / 1_000_000);
-    match available_bytes() {
-        Some(available) if needed > available => {
-            let found = format!("{found}, {} MB are available", available / 1_000_000);
-            let advice = "choose a smaller model, or a shorter responder.context_tokens";
-            Err(Check::fail(NAME, Kind::Model, found, advice))
-        }
-        _ => Ok(Check::ok(NAME, found)),
-    }
+    let texts = (options.context_tokens, options.kv);
+    let needed = megabytes_for(&file, None, texts).map_err(|failure| {
+        let advice = "choose a smaller model, or a shorter responder.context_tokens";
+        Check::failed(NAME, &failure, advice)
+    })?;
+    Ok(Check::ok(NAME, format!("{name}, about {needed} MB")))
 }
